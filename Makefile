@@ -1,0 +1,78 @@
+# mypostshare: build, test, check.  `make help` lists what there is.
+#
+#   make SAN=address,undefined test   builds beside the normal tree, in build-address,undefined
+#   make FAIL=1 ...                   builds with failpoints, in build-fail (tests only)
+
+CC      ?= gcc
+B       := build$(if $(SAN),-$(SAN))$(if $(FAIL),-fail)
+PKGS    := sqlite3 libcurl libsodium inih libcrypto
+WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+           -Wformat=2 -Wwrite-strings $(if $(CI),-Werror)
+HARDEN  := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -ftrivial-auto-var-init=zero \
+           $(if $(SAN),,-D_FORTIFY_SOURCE=3)
+SANFLAG := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+CFLAGS  ?= -O2 -g
+CPPFLAGS += -I. -I$(B) -D_GNU_SOURCE $(if $(FAIL),-DMPS_FAILPOINTS) -MMD -MP
+ALLC    := -std=c17 $(CFLAGS) $(WARN) $(HARDEN) $(SANFLAG)
+LDHARD  := -Wl,-z,relro,-z,now -Wl,-z,noexecstack $(SANFLAG)
+LDLIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lcivetweb -lunistring -lpthread -ldl
+
+core    := $(filter-out core/main.c,$(wildcard core/base/*.c core/io/*.c core/model/*.c core/engine/*.c \
+           core/sandbox/*.c core/api/*.c core/dashboard/*.c))
+hostsrc := $(wildcard core/host/*.c) $(filter-out core/base/zone.c,$(wildcard core/base/*.c))
+plugin  := $(patsubst plugins/%.c,$(B)/plugins/%.so,$(wildcard plugins/*.c))
+obj      = $(patsubst %.c,$(B)/obj/%.o,$(1))
+unit    := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*.c))
+
+.PHONY: all help setup demo test test-long audit bench check clean install unit
+all: $(B)/mypostshare $(B)/libexec/mypostshare-host $(plugin) $(B)/try
+
+help:
+	@sed -n 's/^#   //p; s/^\([a-z-]*\):.*## /  \1\t/p' Makefile
+
+$(B)/mypostshare: $(call obj,core/main.c $(core)) $(B)/obj/embed.o
+	@mkdir -p $(@D)
+	$(CC) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $^ $(LDLIBS)
+
+$(B)/libexec/mypostshare-host: $(call obj,$(hostsrc))
+	@mkdir -p $(@D)
+	$(CC) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $^ -lsodium -lunistring -ldl
+
+$(B)/try: $(call obj,$(wildcard sdk/try/*.c) $(filter-out core/host/main.c,$(hostsrc)))
+	@mkdir -p $(@D)
+	$(CC) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $^ -lsodium -lunistring -ldl
+
+$(B)/plugins/%.so: plugins/%.c $(wildcard sdk/*.h)
+	@mkdir -p $(@D)
+	$(CC) -std=c17 $(CFLAGS) $(WARN) $(HARDEN) -Isdk -fvisibility=hidden -fPIC -shared -Wl,-z,defs,-z,relro,-z,now -o $@ $<
+
+$(B)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -c -o $@ $<
+
+# SQL migrations and web files become one object: tools/embed writes the C.
+embedded := $(wildcard db/*.sql) $(wildcard core/dashboard/*.css core/dashboard/*.svg core/dashboard/*.js core/dashboard/*.html)
+$(B)/embed.c: tools/embed $(embedded)
+	@mkdir -p $(@D)
+	tools/embed $(embedded) > $@
+$(B)/obj/embed.o: $(B)/embed.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -c -o $@ $<
+
+# Unit tests: one program per file, linked with everything but main.
+$(B)/libcore.a: $(call obj,$(core)) $(B)/obj/embed.o
+	@rm -f $@
+	ar rcs $@ $^
+$(B)/unit/%: tests/unit/%.c tests/unit/test.h $(B)/libcore.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $< $(B)/libcore.a $(LDLIBS)
+unit: $(unit)
+
+check: ## layers and style
+	tools/check-layers
+	tools/check-style
+
+clean:
+	rm -rf build build-*
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,13 @@
+/*
+ * Applies db/NNNN_name.sql in order, each in one transaction with its row in table migration (number, name,
+ * sha256, applied_at).  The files are embedded in the binary.  A store that is newer than the program, or a
+ * landed file whose text changed, is refused by name.
+ */
+#ifndef MPS_IO_MIGRATE_H
+#define MPS_IO_MIGRATE_H
+
+#include "core/io/db.h"
+
+enum rc migrate_run(struct cx *cx, struct db *db, int *ret_applied);
+
+#endif
