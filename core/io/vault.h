@@ -22,7 +22,8 @@ struct vault_key;		/* an unwrapped data key, in locked memory */
 
 struct vault_place { const char *table, *row, *column, *organization, *data_key; };
 
-/* The file holds 64 hex characters, mode 0400 or 0600, owned by us.  With create, a missing one is made (0400). */
+/* The file holds 64 hex characters, mode 0400 or 0600, owned by us (or is a systemd credential).  With create,
+ * a missing one is made (0400).  Files named KEY_FILE.old-* beside it are loaded too, for unwrapping only. */
 enum rc vault_open(struct cx *cx, const char *key_file, int create, struct vault **ret);
 void vault_close(struct vault *v);
 const char *vault_master_id(const struct vault *v);	/* of the newest master key */
@@ -35,10 +36,19 @@ void vault_key_drop(struct vault_key *k);
 void vault_key_drop_auto(struct vault_key **k);
 #define VAULT_KEY_AUTO __attribute__((cleanup(vault_key_drop_auto)))
 
+/* Both append to the buffer; a fault adds nothing.  RC_CORRUPT: changed, or sealed for another place or key. */
 enum rc vault_seal(struct cx *cx, const struct vault_key *k, const struct vault_place *at, const void *plain, size_t n, struct buf *ret);
 enum rc vault_unseal(struct cx *cx, const struct vault_key *k, const struct vault_place *at, const void *sealed, size_t n, struct buf *ret_plain);
 
-/* Keyed BLAKE2b-256 under a subkey of the master named by purpose ("api_key", "connect_token", "cursor", "publish_seed"). */
+/*
+ * Installs the installation's own data key as the root of vault_mac: called once at start, before any thread
+ * that may call vault_mac.  A data key is re-wrapped but never changed when the master key rotates, so what
+ * vault_mac gave stays true.  The key may be dropped afterwards; a second, different one aborts.
+ */
+void vault_mac_key(struct vault *v, const struct vault_key *installation);
+
+/* Keyed BLAKE2b-256 under a subkey of that root named by purpose ("api_key", "connect_token", "cursor",
+ * "publish_seed").  Before vault_mac_key it aborts with a sentence. */
 void vault_mac(const struct vault *v, const char *purpose, const void *bytes, size_t n, uint8_t out[32]);
 int vault_equal(const void *a, const void *b, size_t n);	/* constant time */
 
