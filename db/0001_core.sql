@@ -287,8 +287,11 @@ CREATE TABLE operation (
 	status TEXT NOT NULL,                   -- running | done | failed | parked
 	provider_version TEXT,
 	state_version INTEGER NOT NULL DEFAULT 0,
+	retries INTEGER NOT NULL DEFAULT 0,
 	phase TEXT NOT NULL,                    -- where the next step starts, or what reads the intent's answer
+	event TEXT NOT NULL DEFAULT 'start',    -- start | timer | lost: what that step is told
 	state BLOB,                             -- records
+	secrets BLOB,                           -- sealed bag of numbered handles
 	intent BLOB,                            -- records of the request, before the first byte leaves
 	intent_class TEXT,                      -- keyed | once
 	intent_at INTEGER,                      -- committed
