@@ -16,4 +16,9 @@ void clock_fake(int64_t (*now)(void));	/* all three read this source; NULL: the 
 #define CLOCK_TEXT 25		/* "2026-11-23T18:20:30.123Z" and its NUL */
 void clock_text(int64_t ms, char out[CLOCK_TEXT]);
 
+/* The proleptic Gregorian calendar; days count from 1970-01-01. */
+struct clock_date { int64_t year; int month, day; };
+int64_t clock_days(int64_t year, int month, int day);
+struct clock_date clock_date(int64_t days);
+
 #endif

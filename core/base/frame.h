@@ -1,10 +1,11 @@
 /*
  * The codec between the core and a provider host, and the form in which an operation's request is stored.
  *
- * A frame is a 16-byte header (u32 length of what follows, u32 type, u64 operation) and records: u8 kind,
- * u16 key length, u32 value length, key, value.  Little endian.  A list of records is also the format of an
- * operation's saved state and of its intent.  The reader treats every byte as hostile: lengths are checked
- * before use, keys and values may hold any byte.  Private to one build: hello carries FRAME_BUILD.
+ * A frame is a 16-byte header (u32 length of the records after the header, u32 type, u64 operation) and
+ * records: u8 kind, u16 key length, u32 value length, key, value.  Little endian.  A list of records is also
+ * the format of an operation's saved state and of its intent.  The reader treats every byte as hostile:
+ * lengths are checked before use, keys and values may hold any byte.  Private to one build: hello carries
+ * FRAME_BUILD.
  */
 #ifndef MPS_BASE_FRAME_H
 #define MPS_BASE_FRAME_H

@@ -4,7 +4,8 @@
  *
  * A struct jv is a small value to pass around; a missing member is a jv whose type is JSON_NONE, and every
  * reader accepts it.  Numbers stay text until asked for.  The document lives as long as its arena; the text
- * handed to json_parse is copied into it.
+ * handed to json_parse is copied into it.  It takes at most ten times the length of the text, and 1 KiB; where the
+ * arena has less left, json_parse refuses with RC_TOO_LARGE.  A document is read by one thread at a time.
  */
 #ifndef MPS_BASE_JSON_H
 #define MPS_BASE_JSON_H

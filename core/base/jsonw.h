@@ -14,6 +14,7 @@ struct jsonw {
 	struct buf *out;
 	uint32_t depth;
 	uint64_t filled;	/* bit per depth: something stands there already */
+	uint64_t objects;	/* bit per depth: an object is open, not an array */
 };
 
 void jsonw_init(struct jsonw *w, struct buf *out);

@@ -1,5 +1,5 @@
 /*
- * One line of JSON per event on stderr (or the file given to log_open): time, level, who, msg, and pairs.
+ * One line of JSON per event on stderr: time, level, who, msg.
  * Control characters are escaped, so no line can be forged.  Callers never hand secrets to it.
  */
 #ifndef MPS_BASE_LOG_H

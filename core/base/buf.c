@@ -1,0 +1,179 @@
+/*
+ * The growing byte buffer.
+ *
+ * The one thing to know: memory that is given back is overwritten first, also when the buffer moves to a
+ * larger block, so that a secret written here leaves no copy in the heap.
+ */
+#include "core/base/buf.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST 64
+
+static void release(struct buf *b)
+{
+	if (b->data)
+		explicit_bzero(b->data, b->cap);
+	free(b->data);
+	b->data = NULL;
+	b->len = b->cap = 0;
+}
+
+static bool give_up(struct buf *b)
+{
+	release(b);
+	b->failed = true;
+	return false;
+}
+
+/* Room for n more bytes and the NUL behind them. */
+static bool grow(struct buf *b, size_t n)
+{
+	assert(b->max > 0);
+	if (b->failed)
+		return false;
+	if (n > b->max - b->len)
+		return give_up(b);
+	if (b->len + n < b->cap)
+		return true;
+	size_t cap = b->cap ? b->cap : FIRST;
+	while (cap <= b->len + n)
+		cap *= 2;
+	if (cap > b->max)
+		cap = b->max + 1;
+	char *data = malloc(cap);
+	if (!data)
+		return give_up(b);
+	if (b->data) {
+		memcpy(data, b->data, b->len);
+		explicit_bzero(b->data, b->cap);
+		free(b->data);
+	}
+	b->data = data;
+	b->cap = cap;
+	b->data[b->len] = '\0';
+	return true;
+}
+
+void buf_init(struct buf *b, size_t max)
+{
+	assert(max > 0 && max < SIZE_MAX / 4);
+	*b = (struct buf){.max = max};
+}
+
+void buf_free(struct buf *b)
+{
+	release(b);
+	b->failed = false;
+}
+
+void buf_wipe(struct buf *b)
+{
+	buf_free(b);
+}
+
+void buf_reset(struct buf *b)
+{
+	b->len = 0;
+	b->failed = false;
+	if (b->data)
+		b->data[0] = '\0';
+}
+
+void *buf_room(struct buf *b, size_t n)
+{
+	return grow(b, n) ? b->data + b->len : NULL;
+}
+
+void buf_grew(struct buf *b, size_t n)
+{
+	if (b->failed)
+		return;
+	assert(n == 0 || b->len + n < b->cap);
+	b->len += n;
+	if (b->data)
+		b->data[b->len] = '\0';
+}
+
+void buf_add(struct buf *b, const void *bytes, size_t n)
+{
+	if (!grow(b, n))
+		return;
+	if (n > 0)
+		memcpy(b->data + b->len, bytes, n);
+	buf_grew(b, n);
+}
+
+void buf_adds(struct buf *b, const char *text)
+{
+	buf_add(b, text, strlen(text));
+}
+
+void buf_addc(struct buf *b, char c)
+{
+	buf_add(b, &c, 1);
+}
+
+void buf_addv(struct buf *b, const char *fmt, va_list ap)
+{
+	va_list again;
+	va_copy(again, ap);
+	int n = vsnprintf(NULL, 0, fmt, ap);
+	if (n < 0)
+		give_up(b);
+	else if (grow(b, (size_t)n)) {
+		vsnprintf(b->data + b->len, (size_t)n + 1, fmt, again);
+		buf_grew(b, (size_t)n);
+	}
+	va_end(again);
+}
+
+void buf_addf(struct buf *b, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	buf_addv(b, fmt, ap);
+	va_end(ap);
+}
+
+void buf_drop(struct buf *b, size_t n)
+{
+	assert(b->failed || n <= b->len);
+	if (b->failed || n == 0)
+		return;
+	memmove(b->data, b->data + n, b->len - n);
+	b->len -= n;
+	b->data[b->len] = '\0';
+}
+
+void buf_cut(struct buf *b, size_t len)
+{
+	assert(b->failed || len <= b->len);
+	if (b->failed || !b->data)
+		return;
+	b->len = len;
+	b->data[len] = '\0';
+}
+
+bool buf_ok(const struct buf *b)
+{
+	return !b->failed;
+}
+
+const char *buf_text(const struct buf *b)
+{
+	return b->data ? b->data : "";
+}
+
+char *buf_take(struct buf *b)
+{
+	if (!grow(b, 0))
+		return NULL;
+	char *data = b->data;
+	b->data = NULL;
+	b->len = b->cap = 0;
+	return data;
+}

@@ -1,0 +1,92 @@
+/*
+ * The three clocks, and the calendar of an instant in UTC.
+ *
+ * The one thing to know: nothing here calls localtime or gmtime.  They read the TZ variable and files, which
+ * a sandboxed host may not open.
+ */
+#include "core/base/clock.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define DAY_MS 86400000
+#define FIRST_MS (-62167219200000)	/* 0000-01-01T00:00:00.000Z */
+#define LAST_MS 253402300799999		/* 9999-12-31T23:59:59.999Z */
+
+typedef int64_t (*clock_source)(void);
+static _Atomic(clock_source) source;
+
+static int64_t read_clock(clockid_t id)
+{
+	clock_source fake = atomic_load(&source);
+	if (fake)
+		return fake();
+	struct timespec t;
+	if (clock_gettime(id, &t) != 0)
+		abort();
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int64_t clock_now(void)
+{
+	return read_clock(CLOCK_REALTIME);
+}
+
+int64_t clock_boot(void)
+{
+	return read_clock(CLOCK_BOOTTIME);
+}
+
+int64_t clock_mono(void)
+{
+	return read_clock(CLOCK_MONOTONIC);
+}
+
+void clock_fake(int64_t (*now)(void))
+{
+	atomic_store(&source, now);
+}
+
+/* Both count in eras of 400 years that start on 1 March, so that the leap day is the last day of a year. */
+int64_t clock_days(int64_t year, int month, int day)
+{
+	assert(month >= 1 && month <= 12);
+	year -= month <= 2;
+	int64_t era = (year >= 0 ? year : year - 399) / 400;
+	int64_t of_era = year - era * 400;
+	int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+	return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+}
+
+struct clock_date clock_date(int64_t days)
+{
+	days += 719468;
+	int64_t era = (days >= 0 ? days : days - 146096) / 146097;
+	int64_t of_era = days - era * 146097;
+	int64_t years = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+	int64_t of_year = of_era - (365 * years + years / 4 - years / 100);
+	int64_t march = (5 * of_year + 2) / 153;
+	int month = (int)(march < 10 ? march + 3 : march - 9);
+	return (struct clock_date){
+		.year = years + era * 400 + (month <= 2),
+		.month = month,
+		.day = (int)(of_year - (153 * march + 2) / 5 + 1),
+	};
+}
+
+void clock_text(int64_t ms, char out[CLOCK_TEXT])
+{
+	ms = ms < FIRST_MS ? FIRST_MS : ms > LAST_MS ? LAST_MS : ms;
+	int64_t days = ms / DAY_MS - (ms % DAY_MS < 0);
+	int rest = (int)(ms - days * DAY_MS);
+	struct clock_date d = clock_date(days);
+	char text[64];		/* the compiler cannot know that the year has four digits */
+	snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", (int)d.year, d.month, d.day,
+		rest / 3600000, rest / 60000 % 60, rest / 1000 % 60, rest % 1000);
+	for (int i = 0; i < CLOCK_TEXT; i++)
+		out[i] = text[i];
+}
