@@ -1,0 +1,150 @@
+/*
+ * Post status: see post.h.  One query counts the deliveries, one table holds the rule: the first line that
+ * holds names the status.
+ */
+#include "core/model/post.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/buf.h"
+#include "core/base/jsonw.h"
+#include "core/base/text.h"
+#include "core/model/event.h"
+
+struct counts { int64_t all, attention, open, claimed, scheduled, published, failed, skipped; };
+
+static struct counts count(struct db_conn *c, const char *post_id)
+{
+	STMT_AUTO struct stmt *s = db_query(c,
+		"SELECT COUNT(*),"
+		" COALESCE(SUM(CASE WHEN state IN ('unconfirmed', 'blocked', 'awaiting_user') THEN 1 ELSE 0 END), 0),"
+		" COALESCE(SUM(CASE WHEN state IN ('pending', 'queued', 'processing', 'committing', 'awaiting_platform') THEN 1 ELSE 0 END), 0),"
+		" COALESCE(SUM(CASE WHEN claimed_at IS NOT NULL THEN 1 ELSE 0 END), 0),"
+		" COALESCE(SUM(CASE WHEN scheduled_at IS NOT NULL THEN 1 ELSE 0 END), 0),"
+		" COALESCE(SUM(CASE WHEN state = 'published' THEN 1 ELSE 0 END), 0),"
+		" COALESCE(SUM(CASE WHEN state = 'failed' THEN 1 ELSE 0 END), 0),"
+		" COALESCE(SUM(CASE WHEN state = 'skipped' THEN 1 ELSE 0 END), 0)"
+		" FROM delivery WHERE post_id = ?1 AND state <> 'canceled'", "s", post_id);
+	struct counts n = {0};
+
+	if (db_next(s))
+		n = (struct counts){db_int(s, 0), db_int(s, 1), db_int(s, 2), db_int(s, 3), db_int(s, 4), db_int(s, 5), db_int(s, 6), db_int(s, 7)};
+	return n;
+}
+
+static const char *status_of(const struct counts *n)
+{
+	const struct { bool holds; const char *status; } rule[] = {
+		{n->all == 0, "canceled"},
+		{n->attention > 0, "needs_attention"},
+		{n->open > 0 && n->claimed == 0 && n->scheduled > 0, "scheduled"},
+		{n->open > 0, "publishing"},
+		{n->published == n->all, "published"},
+		{n->published > 0, "partially_published"},
+		{n->failed > 0, "failed"},
+		{n->skipped > 0, "missed"},
+		{true, "canceled"},
+	};
+	int i = 0;
+
+	while (!rule[i].holds)
+		i++;
+	return rule[i].status;
+}
+
+static const char *const announced[] = {
+	"published", "partially_published", "failed", "missed", "needs_attention", "canceled", NULL
+};
+
+static bool is_announced(const char *status)
+{
+	for (int i = 0; announced[i] != NULL; i++)
+		if (text_eq(announced[i], status))
+			return true;
+	return false;
+}
+
+static void announce(struct db_conn *c, const struct owner *o, const char *post_id, const char *end_user_id, const char *status,
+		     const char *before, int64_t now)
+{
+	char type[64];
+	struct buf data;
+	struct jsonw w;
+
+	snprintf(type, sizeof type, "post.%s", status);
+	buf_init(&data, 4096);
+	jsonw_init(&w, &data);
+	jsonw_object(&w, "");
+	jsonw_object(&w, "object");
+	jsonw_text(&w, "id", post_id);
+	jsonw_text(&w, "status", status);
+	jsonw_object_end(&w);
+	jsonw_object(&w, "previous");
+	jsonw_text(&w, "status", before);
+	jsonw_object_end(&w);
+	jsonw_object_end(&w);
+	jsonw_end(&w);
+	event_add(c, o, type, end_user_id, buf_text(&data), now);
+	buf_free(&data);
+}
+
+void post_derive_id(struct db_conn *c, const char *post_id, int64_t now)
+{
+	struct counts n = count(c, post_id);
+	const char *status = status_of(&n);
+	struct arena a;
+	struct owner o;
+	const char *before, *end_user;
+
+	arena_init(&a, 65536);
+	{
+		STMT_AUTO struct stmt *s = db_query(c,
+			"SELECT organization_id, app_id, live, status, end_user_id FROM post WHERE id = ?1", "s", post_id);
+
+		if (!db_next(s))
+			goto out;
+		o = (struct owner){db_dup(s, 0, &a), db_dup(s, 1, &a), db_int(s, 2)};
+		before = db_dup(s, 3, &a);
+		end_user = db_dup(s, 4, &a);
+	}
+	if (!text_eq(before, status) && !text_eq(before, "draft")) {
+		db_run(c, "UPDATE post SET status = ?2, updated_at = ?3 WHERE id = ?1 AND organization_id = ?4", "ssis", post_id, status, now,
+		       o.organization_id);
+		if (is_announced(status))
+			announce(c, &o, post_id, end_user, status, before, now);
+	}
+out:
+	arena_free(&a);
+}
+
+static char *post_of(struct db_conn *c, const char *delivery_id, struct arena *a)
+{
+	STMT_AUTO struct stmt *s = db_query(c, "SELECT post_id FROM delivery WHERE id = ?1", "s", delivery_id);
+
+	return db_next(s) ? db_dup(s, 0, a) : NULL;
+}
+
+void post_derive(struct db_conn *c, const char *delivery_id, int64_t now)
+{
+	struct arena a;
+	char *post_id;
+
+	arena_init(&a, 4096);
+	post_id = post_of(c, delivery_id, &a);
+	if (post_id != NULL)
+		post_derive_id(c, post_id, now);
+	arena_free(&a);
+}
+
+void post_children(struct db_conn *c, const char *delivery_id, bool published, int64_t now)
+{
+	if (published) {
+		db_run(c, "UPDATE delivery SET state = 'queued', due_at = ?2, version = version + 1, updated_at = ?2"
+		       " WHERE id = (SELECT id FROM delivery WHERE parent_delivery_id = ?1 AND state = 'pending' ORDER BY ordinal LIMIT 1)",
+		       "si", delivery_id, now);
+		return;
+	}
+	db_run(c, "UPDATE delivery SET state = 'skipped', reason = 'parent', due_at = NULL, version = version + 1, updated_at = ?2"
+	       " WHERE parent_delivery_id = ?1 AND state = 'pending'", "si", delivery_id, now);
+}
