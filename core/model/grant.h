@@ -46,7 +46,7 @@ bool grant_lease(struct db_conn *c, const struct grant *g, const char *operation
 void grant_lease_end(struct db_conn *c, const char *grant_id, const char *operation_id, bool failed, int64_t retry_at, int64_t now);
 
 /* The grant is dead: its active connections move to reauth_required or revoked, once, with one event each;
- * their queued deliveries are blocked. */
+ * Their deliveries are blocked when they come due. */
 void grant_dead(struct db_conn *c, const struct grant *g, bool revoked, const char *reason, int64_t now);
 
 /* A client credential in clear: id and secret (either may come out NULL). */

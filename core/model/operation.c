@@ -75,7 +75,7 @@ int64_t operation_save(struct db_conn *c, const struct operation *o, int64_t now
 		" state = ?18, secrets = ?19, intent = ?20, intent_class = ?21, intent_at = ?22, intent_until = ?23, key_at = ?24,"
 		" key_number = ?25, resent = ?26, result = ?28, error = ?29, due_at = ?30, deadline_at = ?31, owner_epoch = ?32, updated_at = ?34"
 		" WHERE operation.owner_epoch <= ?32",
-		"sssisssssssss" "iissbbbs" "iooii" "sss" "ooiii",
+		"sssisssssssss" "iissbbbs" "oooii" "sss" "ooiii",
 		o->id, o->owner.organization_id, o->owner.app_id, o->owner.live, o->kind, o->platform, o->provider, o->delivery_id,
 		o->connection_id, o->grant_id, o->session_id, o->status, o->provider_version,
 		o->state_version, o->retries, o->phase, o->event, o->state, o->state_len, o->secrets, o->secrets_len, o->intent, o->intent_len,

@@ -1,0 +1,29 @@
+/*
+ * The end of a connect session: accounts become connections of the session's grant.  Used by the engine when
+ * there is nothing to choose, and by the picker's handler when there is.
+ */
+#ifndef MPS_MODEL_CONNECT_H
+#define MPS_MODEL_CONNECT_H
+
+#include "core/io/db.h"
+
+struct connect_account {
+	const char *remote_id, *username, *name, *avatar_url, *type;
+	const char *target;		/* "targets.N": its own token in the grant's bag; NULL: the grant's */
+};
+
+/*
+ * Makes or renews one connection per account, releases deliveries that waited for it, completes the session.
+ * Code connect_account_mismatch if the session renews a connection of another account: the session fails,
+ * which is committed (RC_OK) and told in *ret_failed.
+ */
+enum rc connect_complete(struct cx *cx, struct db_conn *c, const char *session_id, const struct connect_account *accounts, int count,
+			 const char *scopes, int *ret_failed, int64_t now);
+
+/* Ends a session with an error that its page and GET show: code as in the API's list. */
+void connect_fail(struct db_conn *c, const char *session_id, const char *code, const char *message, int64_t now);
+
+/* Deliveries blocked for these reasons on a connection are queued again, due now. */
+void connect_release(struct db_conn *c, const char *connection_id, int64_t now);
+
+#endif
