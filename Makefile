@@ -19,7 +19,7 @@ LDLIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lcivetweb -lunistring
 
 core    := $(filter-out core/main.c,$(wildcard core/base/*.c core/io/*.c core/model/*.c core/engine/*.c \
            core/sandbox/*.c core/api/*.c core/dashboard/*.c))
-hostsrc := $(wildcard core/host/*.c) $(filter-out core/base/zone.c core/base/embed.c,$(wildcard core/base/*.c))
+hostsrc := $(wildcard core/host/*.c) $(filter-out core/base/zone.c core/base/tzif.c core/base/embed.c,$(wildcard core/base/*.c))
 plugin  := $(patsubst plugins/%.c,$(B)/plugins/%.so,$(wildcard plugins/*.c))
 obj      = $(patsubst %.c,$(B)/obj/%.o,$(1))
 unit    := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*.c))
