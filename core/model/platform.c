@@ -88,7 +88,7 @@ static void read_connect(struct reading *r, struct jv v)
 	struct platform_field *f = arena_array(&r->p->arena, struct platform_field, json_count(fields) + 1);
 
 	read_method(r, json_get(v, "method"));
-	r->p->per_instance = bool_of(r, json_get(v, "per_instance"), "connect.per_instance", false);
+	r->p->client = text_of(r, json_get(v, "client"), "connect.client", r->p->oauth ? "secret" : "none");
 	for (size_t i = 0; i < json_count(scopes); i++) {
 		struct jv e = json_at(scopes, i);
 		s[i].scope = text_of(r, json_get(e, "scope"), "connect.scopes.scope", "");
@@ -100,6 +100,8 @@ static void read_connect(struct reading *r, struct jv v)
 		f[i].label = text_of(r, json_get(e, "label"), "connect.fields.label", f[i].name);
 		f[i].help = text_of(r, json_get(e, "help"), "connect.fields.help", "");
 		f[i].placeholder = text_of(r, json_get(e, "placeholder"), "connect.fields.placeholder", "");
+		f[i].type = text_of(r, json_get(e, "type"), "connect.fields.type", "text");
+		f[i].max = int_of(r, json_get(e, "max"), "connect.fields.max", 1000);
 		f[i].fallback = text_of(r, json_get(e, "default"), "connect.fields.default", "");
 		f[i].secret = bool_of(r, json_get(e, "secret"), "connect.fields.secret", false);
 		f[i].required = bool_of(r, json_get(e, "required"), "connect.fields.required", true);
@@ -211,20 +213,35 @@ static void read_dedupe(struct reading *r, struct jv v)
 
 static void read_rate(struct reading *r, struct jv v)
 {
-	r->p->publish_per_s = (double)int_of(r, json_get(v, "publish_per_min"), "rate.publish_per_min", 0) / 60.0;
-	r->p->publish_burst = (double)int_of(r, json_get(v, "publish_burst"), "rate.publish_burst", 10);
+	static const struct { const char *key; int64_t seconds; } spans[] = {
+		{"publish_per_minute", 60}, {"publish_per_hour", 3600}, {"publish_per_day", 86400},
+	};
+
+	/* the bucket that allows the least in the long run; a tenth of it may go at once */
+	for (size_t i = 0; i < sizeof spans / sizeof spans[0]; i++) {
+		int64_t n = int_of(r, json_get(v, spans[i].key), spans[i].key, 0);
+		double per_s = (double)n / (double)spans[i].seconds;
+
+		if (n > 0 && (r->p->publish_per_s == 0 || per_s < r->p->publish_per_s)) {
+			r->p->publish_per_s = per_s;
+			r->p->publish_burst = n >= 20 ? (double)n / 10 : (double)n;
+		}
+	}
 }
 
 static void read_state_versions(struct reading *r, struct jv v)
 {
-	r->p->state_min = int_of(r, json_at(v, 0), "state_versions", 0);
-	r->p->state_max = int_of(r, json_at(v, 1), "state_versions", 0);
+	r->p->state_min = int_of(r, json_at(v, 0), "state_versions", 1);
+	r->p->state_max = int_of(r, json_at(v, 1), "state_versions", 1);
 }
+
+static void read_operations(struct reading *r, struct jv v) { r->p->operations = list_of(r, v, "operations"); }
 
 static void read_nothing(struct reading *r, struct jv v) { (void)r; (void)v; }
 
 static const struct { const char *key; void (*read)(struct reading *, struct jv); } keys[] = {
 	{"name", read_name},
+	{"operations", read_operations},
 	{"icon", read_icon},
 	{"docs", read_docs},
 	{"connect", read_connect},
@@ -241,6 +258,7 @@ static const struct { const char *key; void (*read)(struct reading *, struct jv)
 	{"options", read_options},
 	{"dedupe", read_dedupe},
 	{"rate", read_rate},
+	{"poll", read_nothing},		/* hints for spreading polls */
 	{"state_versions", read_state_versions},
 };
 #define KEYS (sizeof keys / sizeof keys[0])
@@ -317,6 +335,14 @@ const char *const *platform_secret_paths(const struct platform *p, const char *p
 		if (text_eq(p->secrets[i].phase, phase))
 			return p->secrets[i].paths;
 	return NULL;
+}
+
+bool platform_has(const struct platform *p, const char *kind)
+{
+	for (int i = 0; p->operations[i] != NULL; i++)
+		if (text_eq(p->operations[i], kind))
+			return true;
+	return false;
 }
 
 const struct platform_option *platform_option(const struct platform *p, const char *name)

@@ -25,7 +25,7 @@ struct dedupe {
 };
 
 struct platform_scope { const char *scope, *reason; };
-struct platform_field { const char *name, *label, *help, *placeholder, *fallback; bool secret, required; };
+struct platform_field { const char *name, *label, *type, *help, *placeholder, *fallback; int64_t max; bool secret, required; };
 struct platform_option { const char *name, *type, *help, *fallback; const char *const *values; bool required; int64_t min, max; };
 struct token_paths { const char *access, *refresh, *expires_in, *scope, *separator; };
 struct secret_paths { const char *phase; const char *const *paths; };
@@ -36,7 +36,9 @@ struct platform {
 	const char *id, *version, *describe, *name, *icon, *docs;
 	bool sandbox;				/* the test platform itself */
 	/* connect */
-	bool oauth, form, per_instance;
+	bool oauth, form;
+	const char *client;			/* secret | public | none: what an app needs at the platform */
+	const char *const *operations;		/* kinds that step knows */
 	const struct platform_scope *scopes; int scope_count;
 	const struct platform_field *fields; int field_count;
 	struct token_paths exchange, refresh;	/* where tokens stand in 2xx answers */
@@ -71,6 +73,7 @@ void platform_give_auto(const struct platform **p);
 int platforms_list(struct platforms *ps, struct arena *a, const char ***ret_ids);	/* sorted */
 
 const struct dedupe *platform_dedupe(const struct platform *p, const char *account_type);
+bool platform_has(const struct platform *p, const char *kind);	/* an operation kind */
 bool platform_can(const struct platform *p, const char *capability);
 const char *const *platform_secret_paths(const struct platform *p, const char *phase);	/* NULL if none */
 const struct platform_option *platform_option(const struct platform *p, const char *name);

@@ -1,0 +1,189 @@
+/*
+ * Inside the engine: an operation in memory, and what the files of this floor share.  Not for other floors.
+ *
+ * Life of an op: loaded from rows (load.c) -> stepped (step.c) -> its change is committed with those of the
+ * same turn (commit.c) -> its request is sent (send.c) -> the answer is stepped -> ... -> an outcome
+ * (outcome.c) is committed and the op is freed.  An op is in exactly one place at a time: `at` says where.
+ */
+#ifndef MPS_ENGINE_OP_H
+#define MPS_ENGINE_OP_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/engine/engine.h"
+#include "core/engine/limit.h"
+#include "core/io/http.h"
+#include "core/model/bag.h"
+#include "core/model/delivery.h"
+#include "core/model/grant.h"
+#include "core/model/operation.h"
+
+enum op_at { OP_STEPPING, OP_COMMITTING, OP_SENDING, OP_WAITING, OP_REFRESHING };
+enum repeat { REPEAT_SAFE, REPEAT_KEYED, REPEAT_ONCE };
+enum after { AFTER_END, AFTER_SEND, AFTER_WAIT, AFTER_STEP };	/* what follows a commit */
+
+/* What an action said, parsed from its records (step.c). */
+struct action {
+	const char *verb, *phase, *class, *reason, *message, *platform_code;
+	int64_t seconds, retry_after;
+	enum repeat repeat;
+};
+
+/* What the next commit does with an op. */
+struct change {
+	enum after after;
+	bool claim;			/* delivery: take the row first */
+	bool move;			/* delivery: `to` is to be written */
+	struct delivery_move to;
+	bool save;			/* write the operation row (status says how it stands) */
+	bool reset;			/* proven absent or a new round: start anew with a new key */
+	bool tokens;			/* exchange, refresh: store new tokens before anything uses them */
+	bool dead_grant, revoked;	/* the grant is over */
+	const char *reason;
+	bool (*effect)(struct cx *cx, struct db_conn *c, struct op *op, int64_t now);	/* of a kind that ended: connect, refresh */
+	bool fenced_off;		/* result: somebody else was there; set anew by each run */
+};
+
+struct op {
+	struct op *prev, *next;		/* in the engine's list */
+	struct engine *e;
+	uint64_t number;
+	enum op_at at;
+	struct arena arena;
+	struct cx cx;
+	/* who */
+	struct operation row;		/* as loaded or new; row.id is set */
+	char id[ID_MAX];
+	bool publish;
+	struct delivery d;		/* publish only */
+	struct grant grant;
+	bool has_grant;
+	const char *account_type, *account_host, *target;
+	const struct platform *platform;
+	/* fence: what the next commit expects to find */
+	bool claimed;
+	enum delivery_state state;
+	int64_t claim;
+	/* machine */
+	const char *phase, *event;
+	struct buf inputs, saved, secrets;	/* bags; secrets are in clear and wiped */
+	int secret_count;			/* numbered handles given out */
+	bool looking;				/* reconciling: SAFE requests only */
+	bool accepted;				/* an irreversible request was answered: nothing may be sent anew */
+	bool auth_tried;			/* one refresh per run */
+	int steps;
+	int64_t wake_at;			/* OP_WAITING */
+	/* request and answer */
+	struct buf action;			/* records of the last action: also the request */
+	struct buf intent;			/* records of the irreversible request under way */
+	enum repeat repeat;			/* of the request under way */
+	int64_t sent_at;
+	long status;
+	bool answered;
+	struct buf headers, body;
+	int64_t retry_after_ms;
+	struct attempt *attempts, **attempts_tail;
+	int attempt_count;
+	const char *endpoint, *method;		/* of the request under way, for the attempt row */
+	struct grant_tokens tokens;
+	bool have_tokens;
+	struct buf result, warnings;		/* JSON under construction: object members, list items */
+	const char *remote_id, *remote_url;
+	struct change change;
+	bool secret_touched;
+};
+
+struct org_due { char id[ID_MAX]; int64_t due_at, claimed; };
+
+struct engine {
+	struct engine_config config;
+	struct db *db;
+	struct vault *vault;
+	struct hosts *hosts;
+	struct http *http;
+	struct limit *limit;
+	int64_t epoch, checked_boot;
+	pthread_t thread;
+	bool running, stopping;
+	/* ops */
+	struct op ops;				/* list head */
+	int active, admitted;
+	uint64_t next_number;
+	/* one commit out at a time; what this turn learned waits in `batch` */
+	struct op **batch, **out;
+	int batch_count, out_count, batch_size;
+	bool out_running;
+	int64_t commit_retry_at;
+	/* claiming */
+	int64_t scan_at;			/* next time to look for due rows; 0: now */
+	int64_t clean_at;
+	bool scan_full;				/* the last scan filled its batch: more may wait */
+	char (*lately)[ID_MAX];			/* organizations in the order of their last claim, oldest first */
+	int lately_count;
+	/* shared with other threads under `lock` */
+	pthread_mutex_t lock;
+	pthread_cond_t ended;			/* of an op: engine_wait; of a reload */
+	uint64_t ended_count;
+	bool woken, commit_done;
+	enum rc commit_rc;
+	struct redirect { char operation_id[ID_MAX]; char *url; int64_t until; } redirects[64];
+	struct reload *reload;
+	struct buf providers_json;
+	struct engine_stats stats;
+};
+
+/* load.c: ops from rows, one read connection at a time */
+struct op *op_of_delivery(struct engine *e, struct db_conn *c, const char *delivery_id);
+struct op *op_of_operation(struct engine *e, struct db_conn *c, const char *operation_id);
+bool op_reload_grant(struct op *op);		/* reads grant and secrets again after a refresh */
+void op_free(struct op *op);
+bool op_active_delivery(const struct engine *e, const char *delivery_id);
+bool op_active_connection(const struct engine *e, const char *connection_id);
+bool op_active_operation(const struct engine *e, const char *operation_id);
+void op_input(struct op *op, const char *key, const char *value);
+void op_input_int(struct op *op, const char *key, int64_t value);
+
+/* step.c */
+void op_step(struct op *op, const char *event);
+void op_park(struct op *op, const char *reason, const char *words);	/* a provider that cannot go on */
+
+/* send.c */
+void op_send(struct op *op);			/* the request in op->action (SAFE) or op->intent */
+
+/* secret.c */
+const char *secret_value(struct op *op, const char *handle);		/* NULL if there is none */
+void secret_answer(struct op *op);		/* reads tokens and seals secrets of op->body in place */
+
+/* commit.c */
+void op_commit(struct op *op, enum after after);	/* queues op->change for this turn's commit */
+void commit_flush(struct engine *e);
+void commit_collect(struct engine *e);
+
+/* outcome.c: one function for each way a step can end */
+void outcome_action(struct op *op, const struct action *a);
+void outcome_unsent(struct op *op, const char *words);	/* proven that no byte left */
+void outcome_lost(struct op *op, const char *words);
+void outcome_refused(struct op *op, const char *words);	/* our own guard or a missing credential */
+struct change *op_change(struct op *op);		/* a cleared change with the fence filled in */
+void op_move(struct op *op, enum delivery_state to, const char *reason, int64_t due_at);
+const char *op_error(struct op *op, const char *code, const char *message, const char *platform_code, bool retryable);
+
+/* refresh.c */
+bool refresh_needed(const struct op *op, int64_t now);
+void refresh_wait(struct op *op);		/* the op waits until the grant was refreshed */
+void refresh_ended(struct engine *e, const char *grant_id, bool ok);
+
+/* connectop.c: what exchange, identify, targets, refresh, check, revoke do at their end */
+void connect_outcome(struct op *op, const struct action *a);
+void connect_failed(struct op *op, const char *code, const char *message, bool dead, bool revoked);
+
+/* claim.c, recover.c, clean.c */
+void claim_due(struct engine *e);
+enum rc recover(struct cx *cx, struct engine *e);
+void clean_turn(struct engine *e);
+
+int64_t backoff_ms(int64_t retries);		/* 2 s doubling to 30 min, with jitter */
+
+#endif
