@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/jsoncheck.h"
 #include "core/base/text.h"
 
 #define OP_MEMORY (96u * 1024 * 1024)
@@ -254,12 +255,13 @@ static const char *header(mps_op *op, const char *name)
 
 static struct jv answer(struct mps_op *op, const char *path)
 {
+	struct json_fault fault;
 	struct cx cx;
 
 	if (!op->body_read) {
 		op->body_read = true;
 		cx_init(&cx, NULL);
-		if (op->body_len == 0 || json_check(op->body, op->body_len) != 0 ||
+		if (op->body_len == 0 || json_check(op->body, op->body_len, &fault) == 0 ||
 		    json_parse(&cx, &op->arena, op->body, op->body_len, &op->root) != RC_OK)
 			memset(&op->root, 0, sizeof op->root);
 	}
