@@ -68,6 +68,8 @@ int conf_loopback(const char *host)
 	static const char local[] = "localhost", below[] = ".localhost";
 	size_t n = host_length(host), tail = sizeof below - 1;
 
+	if (host[n] != '\0' && host[n] != ':')
+		return 0;
 	if (strncmp(host, "127.", 4) == 0)
 		return strspn(host, "0123456789.") == n;
 	if (n == 5 && strncmp(host, "[::1]", 5) == 0)

@@ -31,6 +31,7 @@
 #define ARGV_MAX 64
 #define CLIENT_MS 10000
 #define CALL_MS 120000			/* the client's patience: others may be before it */
+#define SLICE_MS 250			/* how often a wait looks at the clock, which tests may replace */
 #define BACKLOG 8
 
 struct control {
@@ -63,7 +64,7 @@ static int ready(int fd, short events, int64_t deadline)
 		struct pollfd p = {.fd = fd, .events = events};
 		if (left <= 0)
 			return 0;
-		int n = poll(&p, 1, left > CALL_MS ? CALL_MS : (int)left);
+		int n = poll(&p, 1, left > SLICE_MS ? SLICE_MS : (int)left);
 		if (n > 0)
 			return 1;
 		if (n < 0 && errno != EINTR)
