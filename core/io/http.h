@@ -24,6 +24,7 @@ struct http_config {
 	const char *own;		/* "127.0.0.1:PORT" of the sandbox, or NULL */
 	const char *ca_file;		/* NULL: the system's */
 	int connect_ms, total_ms;	/* 0: 10,000 and 60,000 */
+	int stall_s;			/* without a byte either way for so long: ended; 0: 60 */
 	size_t answer_max;		/* 0: 1 MiB */
 };
 
@@ -55,10 +56,10 @@ struct http_answer {
 	enum http_outcome outcome;
 	long status;			/* 0 without an answer */
 	int curl_code;
-	const char *words;		/* curl's or the guard's sentence */
+	const char *words;		/* curl's or the guard's sentence, never with path or query */
 	const struct buf *headers;	/* "name: value\n" lines, names in lower case */
 	const struct buf *body;
-	int64_t sent_bytes, took_ms;
+	int64_t sent_bytes, took_ms;	/* bytes of head and body as written, before TLS */
 	bool too_large;			/* cut at answer_max: outcome is LOST */
 };
 
