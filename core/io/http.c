@@ -220,6 +220,8 @@ static void header_keep(struct buf *out, const char *line, size_t n)
 	for (const char *c = line; c < colon; c++)
 		buf_addc(out, (char)tolower((unsigned char)*c));
 	buf_adds(out, ": ");
+	while (n > 0 && (line[n - 1] == ' ' || line[n - 1] == '\t'))
+		n--;
 	for (value = colon + 1; value < line + n && (*value == ' ' || *value == '\t'); value++)
 		;
 	for (; value < line + n; value++)
@@ -363,7 +365,8 @@ static int64_t info_number(CURL *easy, CURLINFO what)
 
 static enum http_outcome outcome_of(struct http_transfer *t, CURLcode code, long request_size)
 {
-	if (code == CURLE_OK && t->answer.status >= 200)
+	/* A connection that closes inside the head is success to libcurl. */
+	if (code == CURLE_OK && t->answer.status >= 200 && t->head_done)
 		return failpoint("http.lost") ? HTTP_LOST : HTTP_ANSWERED;
 	if (t->begun > 1 || request_size != 0 || t->head_seen)
 		return HTTP_LOST;
