@@ -46,6 +46,10 @@ enum rc db_write(struct cx *cx, struct db *db, db_write_fn *fn, void *arg);
 typedef void db_done_fn(enum rc rc, const char *words, void *arg);
 void db_write_async(struct db *db, db_write_fn *fn, db_done_fn *done, void *arg);
 
+/* After it returned OK nothing of a deleted row is left in the files (erasure): a truncating checkpoint.
+ * RC_UNAVAILABLE when a reader was in the way: to be tried again. */
+enum rc db_scrub(struct cx *cx, struct db *db);
+
 int db_waiting(const struct db *db);	/* write jobs queued: over 500 the API answers 503 */
 
 /* ---- reading -------------------------------------------------------------------------------------- */
@@ -87,7 +91,11 @@ enum rc db_fail(struct cx *cx, const struct db_conn *c);	/* puts the sticky erro
 /* Next number of the one sequence for events (and later ledger, audit): only inside a closure. */
 int64_t db_sequence(struct db_conn *c, const char *name);
 
-/* Only for tests: the path of the main file, and closing every connection without a checkpoint. */
+/* Only for tests: the path of the main file; closing every connection without a checkpoint; opening from now
+ * on through a VFS that the test registered.  Nobody else may open the main file in this process: closing any
+ * descriptor of it drops SQLite's POSIX locks. */
 const char *db_file(const struct db *db);
+void db_abandon(struct db *db);
+void db_test_vfs(const char *name);
 
 #endif
