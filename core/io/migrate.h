@@ -6,8 +6,12 @@
 #ifndef MPS_IO_MIGRATE_H
 #define MPS_IO_MIGRATE_H
 
+#include "core/base/embed.h"
 #include "core/io/db.h"
 
 enum rc migrate_run(struct cx *cx, struct db *db, int *ret_applied);
+
+/* The same with other files than the embedded ones: for tests. */
+enum rc migrate_files(struct cx *cx, struct db *db, const struct embed *files, int *ret_applied);
 
 #endif
