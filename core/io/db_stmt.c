@@ -39,7 +39,9 @@ static sqlite3_stmt *prepare(struct db_conn *c, const char *sql, unsigned flags)
 	const char *tail = "";
 	int code = sqlite3_prepare_v3(c->raw, sql, -1, flags, &raw, &tail);
 
-	if (code != SQLITE_OK)
+	if ((code & 0xff) == SQLITE_ERROR || code == SQLITE_AUTH)
+		conn_set(c, RC_BUG, "the store says: %s, in: %.160s", sqlite3_errmsg(c->raw), sql);
+	else if (code != SQLITE_OK)
 		conn_note(c, code);
 	else if (raw == NULL || !only_blanks(tail))
 		conn_set(c, RC_BUG, "not one statement: %.80s", sql);
