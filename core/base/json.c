@@ -183,7 +183,7 @@ static enum rc tokenize(struct cx *cx, struct json_doc *d, size_t len, size_t n)
 	if (!tokens)
 		return fail(cx, RC_NOMEM, "Out of memory while reading JSON.");
 	jsmn_init(&parser);
-	int got = jsmn_parse(&parser, d->raw, len, tokens, (unsigned)n);
+	int got = jsmn_parse(&parser, d->raw, len + 1, tokens, (unsigned)n);
 	if (got == (int)n)
 		build(d, tokens, n);
 	free(tokens);
@@ -204,7 +204,10 @@ enum rc json_parse(struct cx *cx, struct arena *a, const char *text, size_t len,
 			"The JSON holds %zu values and names in %zu bytes; that is too large.", n, len);
 
 	struct json_doc *d = arena_new(a, struct json_doc);
-	d->raw = arena_dup(a, text, len);
+	char *raw = arena_alloc(a, len + 2);
+	memcpy(raw, text, len);
+	raw[len] = ' ';	/* strict jsmn wants something behind a number that is the whole text */
+	d->raw = raw;
 	d->text = arena_dup(a, text, len);
 	d->nodes = arena_array(a, struct node, n);
 	d->walk_in = -1;
