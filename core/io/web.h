@@ -46,6 +46,9 @@ const char *web_cookie(const struct web_request *r, const char *name);
 /* Reads the whole body (ceiling, deadline for the whole of it, length compared).  Codes payload_too_large,
  * invalid_request, request_timeout. */
 enum rc web_body(struct cx *cx, const struct web_request *r, size_t max, const char **ret, size_t *ret_len);
+/* The next piece of the body, for bodies that are streamed: at most n bytes, *ret_len 0 at the end.  The same
+ * codes; the deadline grows with what was read (at least 16 KiB a second after the first 30 s). */
+enum rc web_read(struct cx *cx, const struct web_request *r, void *bytes, size_t n, size_t *ret_len);
 /* Fields of an application/x-www-form-urlencoded body; NULL if absent. */
 const char *web_form(const struct web_request *r, const char *body, size_t len, const char *name);
 
