@@ -212,6 +212,9 @@ static int request_fill(struct web_request *r, struct web_conn *c, const struct 
 	if (status)
 		return status;
 	fields_trim(c, r->arena);
+	status = web_fields_check(c->fields, c->count, ret_words);
+	if (status)
+		return status;
 	r->conn = c;
 	r->method = info->request_method;
 	r->path = info->request_uri;
@@ -281,23 +284,6 @@ static void run_end(struct web *w)
 	pthread_mutex_unlock(&w->lock);
 }
 
-static int on_request(struct mg_connection *mg)
-{
-	struct web *w = mg_get_user_context_data(mg);
-	ARENA_AUTO struct arena arena;
-
-	arena_init(&arena, ARENA_MAX);
-	if (!run_begin(w)) {
-		refuse_send(w, mg, 503, "The server is stopping.");
-		return 503;
-	}
-	request_run(w, mg, &arena);
-	run_end(w);
-	return 200;
-}
-
-/* ---- connections ----------------------------------------------------------------------------------- */
-
 static struct peer *peer_find(struct web *w, const char *address)
 {
 	struct peer *unused = NULL;
@@ -315,29 +301,46 @@ static struct peer *peer_find(struct web *w, const char *address)
 	return unused;
 }
 
-/* A connection over its address's cap is cut at once: it would hold a worker until its timeout. */
-static int on_connect(const struct mg_connection *mg, void **ret_data)
+/* Counts a connection at its first request; before that the library does not tell its address, and a silent
+ * one is bounded by request_timeout_ms alone.  False: the address has too many. */
+static bool peer_enter(struct web *w, struct mg_connection *mg)
 {
-	struct web *w = mg_get_user_context_data(mg);
-	const struct mg_request_info *info = mg_get_request_info(mg);
-	struct peer *p;
-	bool over;
+	struct peer *p = mg_get_user_connection_data(mg);
+	bool fits = true;
 
-	if (!w || !info)
-		return 0;
-	pthread_mutex_lock(&w->lock);
-	p = peer_find(w, info->remote_addr);
-	over = !p || p->count >= w->config.per_address;
 	if (p)
+		return true;
+	pthread_mutex_lock(&w->lock);
+	p = peer_find(w, mg_get_request_info(mg)->remote_addr);
+	fits = p && p->count < w->config.per_address;
+	if (fits)
 		p->count++;
 	pthread_mutex_unlock(&w->lock);
-	*ret_data = p;
-	if (over) {
-		log_warn("web", "a connection of %s is cut: it has more than %d", info->remote_addr, w->config.per_address);
-		web_socket_cut(web_socket_find(info->remote_addr, info->remote_port, w->port));
-	}
-	return 0;
+	if (fits)
+		mg_set_user_connection_data(mg, p);
+	return fits;
 }
+
+static int on_request(struct mg_connection *mg)
+{
+	struct web *w = mg_get_user_context_data(mg);
+	ARENA_AUTO struct arena arena;
+
+	arena_init(&arena, ARENA_MAX);
+	if (!peer_enter(w, mg)) {
+		refuse_send(w, mg, 503, "This address has too many connections.");
+		return 503;
+	}
+	if (!run_begin(w)) {
+		refuse_send(w, mg, 503, "The server is stopping.");
+		return 503;
+	}
+	request_run(w, mg, &arena);
+	run_end(w);
+	return 200;
+}
+
+/* ---- what the library calls ----------------------------------------------------------------------- */
 
 static void on_close(const struct mg_connection *mg)
 {
@@ -362,7 +365,7 @@ static int on_error(struct mg_connection *mg, int status, const char *words)
 		{500, 500, "The server could not answer."},
 		{503, 503, "The server is busy."},
 		{505, 400, "Only HTTP/1.1 and HTTP/1.0 are spoken here."},
-		{0, 400, "The request is malformed."},
+		{0, 400, "The request head is malformed, far too large, or did not arrive in time."},
 	};
 	size_t i = 0;
 
@@ -392,13 +395,13 @@ static enum rc web_start(struct cx *cx, struct web *w)
 {
 	const struct mg_callbacks calls = {
 		.begin_request = on_request, .log_message = on_message, .log_access = on_access, .http_error = on_error,
-		.init_connection = on_connect, .connection_close = on_close,
+		.connection_close = on_close,
 	};
 	char threads[16], words[256] = "";
 	const char *options[] = {
 		"listening_ports", w->config.listen, "num_threads", threads, "request_timeout_ms", "10000",
 		"keep_alive_timeout_ms", "5000", "enable_keep_alive", "yes", "tcp_nodelay", "1", "decode_url", "no",
-		"max_request_size", "16384", "access_control_allow_methods", "", "access_control_allow_origin", "",
+		"max_request_size", "32768", "access_control_allow_methods", "", "access_control_allow_origin", "",
 		"enable_auth_domain_check", "no", "enable_directory_listing", "no", NULL,
 	};
 	struct mg_init_data init = {&calls, w, options};

@@ -61,7 +61,7 @@ typedef void web_refuse_fn(void *arg, int status, const char *words, struct web_
 struct web_config {
 	const char *listen;	/* "127.0.0.1:8080"; port 0 picks one */
 	int threads;		/* 0: 64 */
-	int per_address;	/* 0: 256 connections from one address */
+	int per_address;	/* 0: 256 connections from one address that have sent a request */
 	web_handler_fn *handle;
 	web_refuse_fn *refuse;
 	void *arg;

@@ -24,6 +24,8 @@ struct web_head {
 
 /* 0 when the head is strict; else the HTTP status of the refusal, with a sentence. */
 int web_head_check(const struct web_head *head, const char **ret_words);
+/* The same for what the fields say, after trailing blanks were trimmed. */
+int web_fields_check(const struct web_field *fields, int count, const char **ret_words);
 
 struct mg_connection;
 struct web_conn {

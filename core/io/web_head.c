@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #define DIGITS_MAX 15
+#define HEAD_MAX 16384		/* the library's own limit is twice that, and its refusal cannot be told from others */
 
 /* Fields of which a second one would let two readers see two requests. */
 static const char *const single[] = {
@@ -85,7 +86,7 @@ static const char *field_geometry(const struct web_field *f, const char *at)
 	return NULL;
 }
 
-static const char *geometry(const struct web_head *h)
+static const char *geometry(const struct web_head *h, size_t *ret_size)
 {
 	const char *words = line_geometry(h);
 	const char *at;
@@ -103,6 +104,7 @@ static const char *geometry(const struct web_head *h)
 	}
 	if (at[0] || at[1] || at[2] != '\r' || at[3])
 		return "A header line is folded, malformed or does not end with CR LF.";
+	*ret_size = (size_t)(at + 4 - h->method);
 	return NULL;
 }
 
@@ -152,25 +154,34 @@ static const char *fields_check(const struct web_head *h)
 
 int web_head_check(const struct web_head *h, const char **ret_words)
 {
-	const char *expect, *words;
+	const char *words;
+	size_t size = 0;
 
 	if (h->count >= WEB_FIELDS_MAX) {
 		*ret_words = "The request has too many headers: send fewer than 64.";
 		return 431;
 	}
-	words = h->count < 0 ? "The request head is malformed." : geometry(h);
+	words = h->count < 0 ? "The request head is malformed." : geometry(h, &size);
+	if (size > HEAD_MAX) {
+		*ret_words = "The request head is larger than 16 KiB.";
+		return 431;
+	}
 	if (!words)
 		words = target_check(h->uri);
-	if (!words)
-		words = fields_check(h);
-	if (words) {
+	if (words)
 		*ret_words = words;
-		return 400;
-	}
-	expect = value_of(h, "Expect");
-	if (expect && strcasecmp(expect, "100-continue")) {
-		*ret_words = "Expect knows only 100-continue.";
-		return 400;
-	}
-	return 0;
+	return words ? 400 : 0;
+}
+
+int web_fields_check(const struct web_field *fields, int count, const char **ret_words)
+{
+	struct web_head h = {.fields = fields, .count = count};
+	const char *expect = value_of(&h, "Expect");
+	const char *words = fields_check(&h);
+
+	if (!words && expect && strcasecmp(expect, "100-continue"))
+		words = "Expect knows only 100-continue.";
+	if (words)
+		*ret_words = words;
+	return words ? 400 : 0;
 }

@@ -80,9 +80,3 @@ void web_socket_drain(int fd, int64_t most, int ms)
 		most -= n;
 	}
 }
-
-void web_socket_cut(int fd)
-{
-	if (fd >= 0)
-		shutdown(fd, SHUT_RDWR);
-}

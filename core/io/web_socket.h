@@ -9,6 +9,5 @@
 int web_socket_find(const char *address, int peer_port, int own_port);	/* -1 if there is none */
 int web_socket_ready(int fd);			/* bytes that can be read without waiting; 0 also when unknown */
 void web_socket_drain(int fd, int64_t most, int ms);	/* ends our side, then discards what still arrives */
-void web_socket_cut(int fd);
 
 #endif
