@@ -68,6 +68,12 @@ $(B)/unit/%: tests/unit/%.c tests/unit/test.h $(B)/libcore.a
 	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $< $(B)/libcore.a $(LDLIBS)
 unit: $(unit)
 
+setup: ## what is needed to build and to test, by name from Debian and npm
+	tools/setup
+
+install: all ## PREFIX=/opt/mypostshare DESTDIR=
+	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' UNITDIR='$(UNITDIR)' tools/install $(B)
+
 check: ## layers and style
 	tools/check-layers
 	tools/check-style
