@@ -196,4 +196,21 @@ UNUSED static bool store_holds(struct store *st, const char *text)
 	return system(command) == 0;
 }
 
+/* What SQLite's own check says.  Only while the store is shut: see db_file. */
+UNUSED static bool store_sound(struct store *st)
+{
+	sqlite3 *raw = NULL;
+	sqlite3_stmt *s = NULL;
+	char path[200];
+	bool sound = false;
+
+	snprintf(path, sizeof path, "%s/mypostshare.db", st->folder);
+	if (sqlite3_open_v2(path, &raw, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK
+			&& sqlite3_prepare_v2(raw, "PRAGMA integrity_check", -1, &s, NULL) == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW)
+		sound = strcmp((const char *)sqlite3_column_text(s, 0), "ok") == 0;
+	sqlite3_finalize(s);
+	sqlite3_close(raw);
+	return sound;
+}
+
 #endif
