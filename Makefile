@@ -77,6 +77,7 @@ install: all ## PREFIX=/opt/mypostshare DESTDIR=
 check: ## layers and style
 	tools/check-layers
 	tools/check-style
+	tests/tools/checks.sh
 
 clean:
 	rm -rf build build-*
