@@ -426,12 +426,12 @@ TEST(child_loses_the_second_answer)
 
 TEST(an_answer_is_lost_at_its_failpoint)
 {
-	char *argv[] = { "http", "child_loses_the_second_answer", NULL };
-	char *env[] = { "MPS_FAILPOINT=http.lost:2:once", NULL };
+	const char *argv[] = { "http", "child_loses_the_second_answer", NULL };
+	const char *env[] = { "MPS_FAILPOINT=http.lost:2:once", NULL };
 	int status = -1;
 	pid_t pid;
 
-	CHECK_INT(posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, env), 0);
+	CHECK_INT(posix_spawn(&pid, "/proc/self/exe", NULL, NULL, (char *const *)argv, (char *const *)env), 0);
 	CHECK_INT(waitpid(pid, &status, 0), pid);
 	CHECK_INT(status, 0);
 }
