@@ -17,7 +17,7 @@
 #include "core/io/http.h"
 #include "tests/unit/test.h"
 
-#define FAR_REQUEST (512 * 1024)
+#define FAR_REQUEST (2 * 1024 * 1024)
 
 struct far {
 	int fd, port;

@@ -145,7 +145,7 @@ TEST(control_without_fresh_libcurl_posts_twice)
 	CHECK_INT(s.answer.outcome, HTTP_LOST);
 }
 
-TEST(safe_requests_reuse_their_connection_and_people_s_do_not)
+TEST(only_safe_requests_reuse_a_connection)
 {
 	struct far *far = far_start();
 	struct http *h = far_open((struct http_config){ 0 }, (int[]){ far->port, 0 });
@@ -158,6 +158,11 @@ TEST(safe_requests_reuse_their_connection_and_people_s_do_not)
 	for (int i = 0; i < 3; i++)
 		far_send(h, r);
 	CHECK_INT(atomic_load(&far->connections), 4);
+	r.egress = HTTP_PROVIDER;
+	r.fresh = true;
+	for (int i = 0; i < 3; i++)
+		far_send(h, r);
+	CHECK_INT(atomic_load(&far->connections), 7);
 	http_close(h);
 	far_stop(far);
 }
@@ -293,6 +298,21 @@ TEST(a_body_is_made_of_memory_and_file_ranges)
 	http_close(h);
 	far_stop(far);
 	free(want);
+	close(fd);
+}
+
+TEST(a_large_body_waits_for_no_permission)
+{
+	int fd = file_make(1500000);
+	struct http_part part = { .range = { fd, 0, 1500000 }, .is_range = true };
+	struct far *far = far_start();
+	struct http *h = far_open((struct http_config){ 0 }, (int[]){ far->port, 0 });
+
+	CHECK_INT(far_send(h, post(far_url("http", far->port, "/ok"), &part)).answer.status, 200);
+	CHECK_INT(far->last_length - far->last_head, 1500000);
+	CHECK(strcasestr(far->last, "\r\nExpect:") == NULL);
+	http_close(h);
+	far_stop(far);
 	close(fd);
 }
 

@@ -208,6 +208,35 @@ TEST(other_kinds_of_addresses_are_refused)
 	CHECK(!http_guard_address(&target, &local, sizeof(local), words));
 }
 
+/* What the text named is what the socket must go to, not another address of the list and not a public one. */
+TEST(a_pinned_target_reaches_its_address_only)
+{
+	static const char *const allow[] = { "127.0.0.1:3000", "127.0.0.1:3001", "[::1]:3001", NULL };
+	static const struct { const char *address; int port; bool open; } cases[] = {
+		{ "127.0.0.1", 3000, true }, { "127.0.0.1", 3001, false }, { "127.0.0.2", 3000, false }, { "8.8.8.8", 3000, false },
+	};
+	struct http_config config = { .allow = allow };
+	struct http_target target;
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(3000), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	struct http_guard guard;
+	char words[HTTP_WORDS_SIZE];
+	struct cx cx;
+
+	cx_init(&cx, "test");
+	CHECK_INT(http_guard_init(&cx, &guard, &config), RC_OK);
+	CHECK(http_guard_url(&guard, HTTP_PROVIDER, "http://localhost:3000/", &target, words));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons((uint16_t)cases[i].port) };
+
+		inet_pton(AF_INET, cases[i].address, &four.sin_addr);
+		CHECK_SAY(http_guard_address(&target, (struct sockaddr *)&four, sizeof(four), words) == cases[i].open, "%s:%d",
+			  cases[i].address, cases[i].port);
+	}
+	CHECK(!http_guard_address(&target, (struct sockaddr *)&six, sizeof(six), words));
+	http_target_free(&target);
+	http_guard_free(&guard);
+}
+
 TEST(urls_that_people_may_give)
 {
 	static const char *const allow[] = { "127.0.0.1:3000", "localhost:3001", "[::1]:3002", NULL };
@@ -219,7 +248,10 @@ TEST(urls_that_people_may_give)
 		{ "http://127.0.0.1:3000/", true, true }, { "https://127.0.0.1:3000/", true, true },
 		{ "http://localhost:3001/", true, true }, { "http://[::1]:3002/", true, true },
 		{ "http://localhost:3002/", true, true }, { "http://127.0.0.1:3003/", false, false },
-		{ "https://localhost/", false, false },
+		{ "https://localhost/", false, false }, { "https://%65xample.com/", false, false },
+		{ "https://user@example.com/", false, false }, { "https://@example.com/", false, false },
+		{ "https:/example.com/", false, false }, { "https:///example.com/", false, false },
+		{ "https://example.com./", false, false }, { "https://example.com\\.evil.com/", false, false },
 	};
 	struct http_config config = { .allow = allow };
 	struct cx cx;

@@ -75,11 +75,13 @@ static void node_start(void)
 	int in[2], out[2], error;
 	char line[40] = "";
 
-	if (node.pid > 0)
+	if (node.ports[1] != 0)
 		return;
 	CHECK(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
-	certificate_make();
-	atexit(node_stop);
+	if (node.folder[0] == '\0') {
+		atexit(node_stop);
+		certificate_make();
+	}
 	posix_spawn_file_actions_init(&files);
 	posix_spawn_file_actions_adddup2(&files, in[0], 0);
 	posix_spawn_file_actions_adddup2(&files, out[1], 1);
