@@ -126,7 +126,10 @@ TEST(rec_next_tells_end_from_damage)
 TEST(rec_next_refuses_lengths_that_wrap)
 {
 	static const char value[] = "\x14\0\0\xFF\xFF\xFF\xFFx", key[] = "\x14\xFF\xFF\0\0\0\0x", kind[] = "\0\0\0\0\0\0\0";
-	static const struct { const char *data; size_t n, at; } cases[] = {{value, 8, 0}, {key, 8, 0}, {kind, 7, 0}, {value, 8, 9}};
+	static const char sum[] = "\x14\1\0\xFF\xFF\xFF\xFFx", behind[] = "\x14\0\0\1\0\0\0x\x14\0\0\1\0\0\0x";
+	static const struct { const char *data; size_t n, at; } cases[] = {
+		{value, 8, 0}, {key, 8, 0}, {kind, 7, 0}, {sum, 8, 0}, {behind, 7, 8},
+	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		size_t at = cases[i].at;
 		bool bad = false;

@@ -185,7 +185,7 @@ TEST(text_base64_both_ways)
 
 TEST(text_unbase64url_refuses)
 {
-	static const char *const refused[] = {"Z", "Zg==", "Zm9vY", "Zh", "Zm9", "Zm+v", "Zm/v", "Zm v", "Zm9v\n", "Z-g="};
+	static const char *const refused[] = {"Z", "A", "Zm9vA", "Zg==", "Zm9vY", "Zh", "Zm9", "Zm+v", "Zm/v", "Zm v", "Zm9v\n", "Z-g="};
 	for (size_t i = 0; i < COUNT(refused); i++) {
 		BUF_AUTO struct buf b;
 		buf_init(&b, 1000);

@@ -217,6 +217,8 @@ TEST(old_offsets_keep_the_instant)
 	CHECK_STR(text + 23, "+00:53");
 	CHECK_INT(parse(text, NULL, NULL, &back), RC_OK);
 	CHECK_INT(back, -3000000000000);
+	CHECK_INT(zone_text(&cx, -3000000000000, "America/New_York", text), RC_OK);	/* -04:56:02 */
+	CHECK_STR(text + 23, "-04:56");
 }
 
 TEST(more_zones_than_the_cache_holds)
@@ -281,6 +283,47 @@ TEST(footer_rules)
 	}
 }
 
+/* A file with two changes and a leap second or none, to be damaged. */
+struct odd { int64_t first, second; char type; char leaps; };
+
+static struct tzif *odd_file(struct odd o)
+{
+	static const char first[44] = "TZif2", types[] = "\0\0\x0e\x10\0\0\0\0\x1c\x20\0\0" "CET";
+	char file[400] = {0}, *at = file + 44;
+	memcpy(file, first, 44);
+	memcpy(at, first, 44);
+	at[31] = o.leaps;
+	at[35] = 2;	/* changes */
+	at[39] = 2;	/* types */
+	at[43] = 4;	/* characters */
+	at += 44;
+	for (int i = 0; i < 8; i++) {
+		at[i] = (char)((uint64_t)o.first >> (56 - 8 * i) & 0xFF);
+		at[8 + i] = (char)((uint64_t)o.second >> (56 - 8 * i) & 0xFF);
+	}
+	at[16] = o.type;
+	memcpy(at + 18, types, sizeof types);
+	at += 18 + sizeof types + 12 * (size_t)o.leaps;
+	memcpy(at, "\n\n", 2);
+	return tzif_new(file, (size_t)(at - file) + 2);
+}
+
+TEST(odd_files_are_refused)
+{
+	static const struct odd refused[] = {{200, 100, 1, 0}, {100, 100, 1, 0}, {100, 200, 2, 0}, {100, 200, 1, 1}};
+	struct tzif *z = odd_file((struct odd){100, 200, 1, 0});
+	CHECK(z != NULL);
+	int32_t before = tzif_offset(z, 99), between = tzif_offset(z, 100), after = tzif_offset(z, 200);
+	tzif_drop(z);
+	CHECK_INT(before, 3600);
+	CHECK_INT(between, 7200);
+	CHECK_INT(after, 3600);
+	for (size_t i = 0; i < COUNT(refused); i++) {
+		z = odd_file(refused[i]);
+		CHECK_SAY(z == NULL, "case %zu is accepted", i);
+	}
+}
+
 TEST(damaged_files_are_survived)
 {
 	char bytes[8000];
@@ -329,6 +372,10 @@ TEST(an_update_of_tzdata_is_seen)
 		CHECK_INT(zone_text(&cx, 0, "Test", text), RC_OK);
 		CHECK_STR(text + 23, i ? "+02:00" : "+01:00");
 	}
+	FILE *f = fopen(path, "wb");
+	CHECK(f != NULL);
+	fclose(f);
+	CHECK(zone_exists("Test"));	/* broken, and then gone: */
 	unlink(path);
 	CHECK(zone_exists("Test"));	/* in the middle of an update */
 	CHECK(!zone_exists("UTC"));
