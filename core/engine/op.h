@@ -22,7 +22,8 @@
 
 enum op_at { OP_STEPPING, OP_COMMITTING, OP_SENDING, OP_WAITING, OP_REFRESHING };
 enum repeat { REPEAT_SAFE, REPEAT_KEYED, REPEAT_ONCE };
-enum after { AFTER_END, AFTER_SEND, AFTER_WAIT, AFTER_STEP };	/* what follows a commit */
+struct op;
+enum after { AFTER_END, AFTER_SEND, AFTER_WAIT, AFTER_REFRESH };	/* what follows a commit */
 
 /* What an action said, parsed from its records (step.c). */
 struct action {
@@ -41,8 +42,9 @@ struct change {
 	bool reset;			/* proven absent or a new round: start anew with a new key */
 	bool tokens;			/* exchange, refresh: store new tokens before anything uses them */
 	bool dead_grant, revoked;	/* the grant is over */
+	bool denied;			/* first 401 where nothing can be refreshed: remembered */
 	const char *reason;
-	bool (*effect)(struct cx *cx, struct db_conn *c, struct op *op, int64_t now);	/* of a kind that ended: connect, refresh */
+	enum rc (*effect)(struct cx *cx, struct db_conn *c, struct op *op, int64_t now);	/* of a kind that ended: connect, refresh */
 	bool fenced_off;		/* result: somebody else was there; set anew by each run */
 };
 
@@ -61,6 +63,7 @@ struct op {
 	struct grant grant;
 	bool has_grant;
 	const char *account_type, *account_host, *target;
+	const char *blocked;			/* why the connection cannot be used now, or NULL */
 	const struct platform *platform;
 	/* fence: what the next commit expects to find */
 	bool claimed;
@@ -73,8 +76,9 @@ struct op {
 	bool looking;				/* reconciling: SAFE requests only */
 	bool accepted;				/* an irreversible request was answered: nothing may be sent anew */
 	bool auth_tried;			/* one refresh per run */
-	int steps;
-	int64_t wake_at;			/* OP_WAITING */
+	int steps, polls, resends;
+	int64_t wake_at;			/* OP_WAITING, by clock_mono */
+	int64_t intent_boot;			/* clock_boot when the intent was made */
 	/* request and answer */
 	struct buf action;			/* records of the last action: also the request */
 	struct buf intent;			/* records of the irreversible request under way */
@@ -114,7 +118,7 @@ struct engine {
 	/* one commit out at a time; what this turn learned waits in `batch` */
 	struct op **batch, **out;
 	int batch_count, out_count, batch_size;
-	bool out_running;
+	bool out_running, solo;			/* solo: one op per commit, to find the one that fails */
 	int64_t commit_retry_at;
 	/* claiming */
 	int64_t scan_at;			/* next time to look for due rows; 0: now */
@@ -137,7 +141,7 @@ struct engine {
 /* load.c: ops from rows, one read connection at a time */
 struct op *op_of_delivery(struct engine *e, struct db_conn *c, const char *delivery_id);
 struct op *op_of_operation(struct engine *e, struct db_conn *c, const char *operation_id);
-bool op_reload_grant(struct op *op);		/* reads grant and secrets again after a refresh */
+bool op_reload_grant(struct op *op);	/* reads grant and secrets again after a refresh */
 void op_free(struct op *op);
 bool op_active_delivery(const struct engine *e, const char *delivery_id);
 bool op_active_connection(const struct engine *e, const char *connection_id);
@@ -147,13 +151,18 @@ void op_input_int(struct op *op, const char *key, int64_t value);
 
 /* step.c */
 void op_step(struct op *op, const char *event);
-void op_park(struct op *op, const char *reason, const char *words);	/* a provider that cannot go on */
 
 /* send.c */
 void op_send(struct op *op);			/* the request in op->action (SAFE) or op->intent */
 
+char *send_redirect(struct op *op);		/* the URL of a redirect verb, with its secrets; the caller frees */
+
 /* secret.c */
-const char *secret_value(struct op *op, const char *handle);		/* NULL if there is none */
+/* The value of a handle inside op->secrets (until that bag changes); NULL if there is none. */
+const char *secret_find(const struct op *op, const char *handle, size_t *ret_len);
+/* Appends it encoded as a builder asked: raw percent form json basic.  false: no such secret. */
+bool secret_write(const struct op *op, const char *encoding, const char *handle, struct buf *out);
+void secret_load(struct op *op, struct db_conn *c);	/* the grant's bag and the client's credential */
 void secret_answer(struct op *op);		/* reads tokens and seals secrets of op->body in place */
 
 /* commit.c */
@@ -161,23 +170,36 @@ void op_commit(struct op *op, enum after after);	/* queues op->change for this t
 void commit_flush(struct engine *e);
 void commit_collect(struct engine *e);
 
-/* outcome.c: one function for each way a step can end */
+/* outcome.c: what an action or an answer does to a delivery; failure.c: how it fails */
 void outcome_action(struct op *op, const struct action *a);
+void outcome_resume(struct op *op);		/* a claimed row goes on: its stored intent, or its stored phase */
+void outcome_fail(struct op *op, const struct action *a);
+void outcome_look(struct op *op, bool absent);	/* a reconciling look that did not find it */
+void commit_intent(struct op *op);		/* durable first, then the bytes */
+void op_wait(struct op *op, int64_t ms);	/* in memory; then op_timer */
+void op_timer(struct op *op);
+void op_refreshed(struct op *op, bool ok);	/* after refresh_wait: the request is sent again with new tokens */
+bool op_fresh_enough(const struct op *op);	/* its committed intent may still leave now */
+void op_park(struct op *op, const char *reason, const char *words);	/* a provider that cannot go on */
 void outcome_unsent(struct op *op, const char *words);	/* proven that no byte left */
 void outcome_lost(struct op *op, const char *words);
 void outcome_refused(struct op *op, const char *words);	/* our own guard or a missing credential */
-struct change *op_change(struct op *op);		/* a cleared change with the fence filled in */
-void op_move(struct op *op, enum delivery_state to, const char *reason, int64_t due_at);
+struct change *op_change(struct op *op, const char *status);	/* cleared; saves the operation's row with this status */
+struct delivery_move *op_move(struct op *op, enum delivery_state to, const char *reason, int64_t due_at);
+bool key_alive(const struct op *op, int64_t now);	/* the publish key may still be used */
 const char *op_error(struct op *op, const char *code, const char *message, const char *platform_code, bool retryable);
 
 /* refresh.c */
 bool refresh_needed(const struct op *op, int64_t now);
-void refresh_wait(struct op *op);		/* the op waits until the grant was refreshed */
+void refresh_wait(struct op *op);		/* the op waits until the grant was refreshed, then op_refreshed */
 void refresh_ended(struct engine *e, const char *grant_id, bool ok);
+void refresh_due(struct engine *e, struct db_conn *c, int64_t now);	/* proactive */
 
 /* connectop.c: what exchange, identify, targets, refresh, check, revoke do at their end */
 void connect_outcome(struct op *op, const struct action *a);
 void connect_failed(struct op *op, const char *code, const char *message, bool dead, bool revoked);
+void connect_lost(struct op *op);		/* an exchange or refresh whose answer was not seen */
+void connect_fail_class(struct op *op, const struct action *a);
 
 /* claim.c, recover.c, clean.c */
 void claim_due(struct engine *e);

@@ -23,31 +23,42 @@ static void remove_key(struct buf *bag, const char *key)
 	}
 }
 
-void bag_put(struct buf *bag, enum frame_kind kind, const char *key, const char *value)
+void bag_put_bytes(struct buf *bag, enum frame_kind kind, const char *key, const void *value, size_t n)
 {
 	remove_key(bag, key);
-	if (value != NULL && value[0] != '\0')
-		rec_text(bag, kind, key, value);
+	if (n > 0)
+		rec_add(bag, kind, key, value, n);
+}
+
+void bag_put(struct buf *bag, enum frame_kind kind, const char *key, const char *value)
+{
+	bag_put_bytes(bag, kind, key, value, value == NULL ? 0 : strlen(value));
+}
+
+const char *bag_find(const struct buf *bag, const char *key, size_t *ret_len)
+{
+	size_t at = 0;
+	struct rec r;
+
+	while (rec_next(bag->data, bag->len, &at, &r, NULL))
+		if (key_is(&r, key)) {
+			*ret_len = r.value_len;
+			return r.value;
+		}
+	return NULL;
 }
 
 const char *bag_get(const struct buf *bag, const char *key, struct arena *a)
 {
-	size_t at = 0;
-	struct rec r;
+	size_t n;
+	const char *value = bag_find(bag, key, &n);
 
-	while (rec_next(bag->data, bag->len, &at, &r, NULL))
-		if (key_is(&r, key))
-			return arena_dup(a, r.value, r.value_len);
-	return NULL;
+	return value == NULL ? NULL : arena_dup(a, value, n);
 }
 
 bool bag_has(const struct buf *bag, const char *key)
 {
-	size_t at = 0;
-	struct rec r;
+	size_t n;
 
-	while (rec_next(bag->data, bag->len, &at, &r, NULL))
-		if (key_is(&r, key))
-			return true;
-	return false;
+	return bag_find(bag, key, &n) != NULL;
 }

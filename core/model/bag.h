@@ -17,6 +17,9 @@
 void bag_put(struct buf *bag, enum frame_kind kind, const char *key, const char *value);
 /* NULL if absent; a copy in the arena otherwise. */
 const char *bag_get(const struct buf *bag, const char *key, struct arena *a);
+/* The value inside the bag, until it changes. */
+const char *bag_find(const struct buf *bag, const char *key, size_t *ret_len);
+void bag_put_bytes(struct buf *bag, enum frame_kind kind, const char *key, const void *value, size_t n);
 bool bag_has(const struct buf *bag, const char *key);
 
 #endif

@@ -190,31 +190,29 @@ void grant_dead(struct db_conn *c, const struct grant *g, bool revoked, const ch
 	connections_dead(c, g, status, reason, now);
 }
 
-enum rc credential_secrets(struct cx *cx, struct db_conn *c, struct vault *v, const char *credential_id, struct arena *a,
-			   const char **ret_client_id, const char **ret_client_secret)
+enum rc credential_secrets(struct cx *cx, struct db_conn *c, struct vault *v, const char *credential_id, struct buf *bag)
 {
 	DATA_KEY_AUTO struct data_key key = {0};
-	BUF_AUTO struct buf plain;
+	struct buf plain;
 	const char *organization;
 	const void *sealed;
 	size_t n;
 	enum rc rc;
 	STMT_AUTO struct stmt *s = db_query(c, "SELECT organization_id, client_id, client_secret FROM credential WHERE id = ?1", "s", credential_id);
 
-	*ret_client_id = *ret_client_secret = NULL;
-	buf_init(&plain, 65536);
 	if (!db_next(s))
 		return fail(cx, RC_NOT_FOUND, "credential %s does not exist any more", credential_id);
-	organization = db_dup(s, 0, a);
-	*ret_client_id = db_dup(s, 1, a);
+	organization = db_text_or(s, 0, "");
+	bag_put(bag, REC_STATE, "client.id", db_text(s, 1));
 	if (db_null(s, 2))
 		return RC_OK;
 	sealed = db_blob(s, 2, &n);
+	buf_init(&plain, 65536);
 	rc = data_key_open(cx, c, v, organization, NULL, &key);
 	if (rc == RC_OK)
 		rc = data_key_unseal(cx, &key, organization, "credential", "client_secret", credential_id, sealed, n, &plain);
 	if (rc == RC_OK)
-		*ret_client_secret = arena_dup(a, plain.data, plain.len);
-	explicit_bzero(plain.data, plain.len);
+		bag_put_bytes(bag, REC_STATE, "client.secret", plain.data, plain.len);
+	buf_wipe(&plain);
 	return rc;
 }

@@ -49,8 +49,7 @@ void grant_lease_end(struct db_conn *c, const char *grant_id, const char *operat
  * Their deliveries are blocked when they come due. */
 void grant_dead(struct db_conn *c, const struct grant *g, bool revoked, const char *reason, int64_t now);
 
-/* A client credential in clear: id and secret (either may come out NULL). */
-enum rc credential_secrets(struct cx *cx, struct db_conn *c, struct vault *v, const char *credential_id, struct arena *a,
-			   const char **ret_client_id, const char **ret_client_secret);
+/* A client credential in clear into a bag that the caller wipes: client.id, client.secret. */
+enum rc credential_secrets(struct cx *cx, struct db_conn *c, struct vault *v, const char *credential_id, struct buf *bag);
 
 #endif

@@ -1,0 +1,366 @@
+/*
+ * Failures of a publish: how a class, a lost answer or an unsent request moves a delivery.  The rules are
+ * those that the exhaustive model of the state machine needs; each `never` here has a crash test.
+ *
+ *   risky     the answer belongs to an irreversible request (keyed or once)
+ *   resent    that request had been sent before with an unknown outcome: a rejection proves nothing
+ *   accepted  an irreversible request was answered; the platform processes, we only read
+ */
+#include "core/engine/op.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/base/text.h"
+
+#define RETRIES_MAX 12
+#define RESENDS_MAX 3
+#define KEYS_MAX 4			/* fresh keys after proven absence: then a person decides */
+#define LOOK_MAX_MS (6ll * 3600 * 1000)
+#define DENIED_MS (61 * 1000)
+
+int64_t backoff_ms(int64_t retries)
+{
+	int64_t ms = 2000;
+	uint16_t jitter;
+
+	for (int64_t i = 1; i < retries && ms < 30 * 60 * 1000; i++)
+		ms *= 2;
+	if (ms > 30 * 60 * 1000)
+		ms = 30 * 60 * 1000;
+	id_random(&jitter, sizeof jitter);
+	return ms / 2 + ms / 2 * jitter / 65536;
+}
+
+const char *op_error(struct op *op, const char *code, const char *message, const char *platform_code, bool retryable)
+{
+	struct buf text;
+	struct jsonw w;
+	const char *out;
+
+	buf_init(&text, 16384);
+	jsonw_init(&w, &text);
+	jsonw_object(&w, "");
+	jsonw_text(&w, "code", code);
+	jsonw_text(&w, "message", message);
+	if (platform_code != NULL && platform_code[0] != '\0')
+		jsonw_text(&w, "platformCode", platform_code);
+	if (op->status > 0)
+		jsonw_int(&w, "httpStatus", op->status);
+	jsonw_bool(&w, "retryable", retryable);
+	jsonw_object_end(&w);
+	out = arena_text(&op->arena, buf_text(&text));
+	buf_free(&text);
+	return out;
+}
+
+static bool risky(const struct op *op) { return op->repeat != REPEAT_SAFE; }
+
+/* ---- the five ways on ------------------------------------------------------------------------------- */
+
+static void unconfirmed(struct op *op, const char *why)
+{
+	const struct dedupe *d = platform_dedupe(op->platform, op->account_type);
+	int64_t now = clock_now(), settle = d->settle_ms + d->search_lag_ms;
+	struct delivery_move *m;
+
+	op_change(op, "running");
+	op->row.phase = op->phase;
+	op->row.event = "lost";
+	op->d.looks = op->d.absents = 0;
+	m = op_move(op, DELIVERY_UNCONFIRMED, "outcome_unknown", now + (settle > 1000 ? settle : 1000));
+	m->unconfirmed_at = now;
+	m->error = op_error(op, "platform_unavailable", why, NULL, false);
+	op_commit(op, AFTER_END);
+}
+
+static void failed(struct op *op, const char *code, const char *message, const char *platform_code)
+{
+	op_change(op, "failed");
+	buf_reset(&op->intent);
+	op_move(op, DELIVERY_FAILED, text_eq(code, "platform_rejected") ? "rejected" : "gave_up", 0)->error =
+		op_error(op, code, message, platform_code, true);
+	op_commit(op, AFTER_END);
+}
+
+/* Back into the schedule.  The row keeps its resume point: the stored intent if one was being sent (nothing
+ * was created, so it may be sent as it stands), else the phase as it was last committed. */
+static void requeue(struct op *op, int64_t wait_ms, const char *code, const char *message, const char *platform_code)
+{
+	struct change *ch = op_change(op, "running");
+
+	ch->save = risky(op);
+	op->row.phase = op->phase;
+	op_move(op, DELIVERY_QUEUED, NULL, clock_now() + wait_ms)->error = op_error(op, code, message, platform_code, true);
+	op_commit(op, AFTER_END);
+}
+
+static void block(struct op *op, const char *reason, const char *code, const char *message, const char *platform_code)
+{
+	struct change *ch = op_change(op, "running");
+
+	ch->save = risky(op);
+	op->row.phase = op->phase;
+	op_move(op, DELIVERY_BLOCKED, reason, 0)->error = op_error(op, code, message, platform_code, false);
+}
+
+/* Polling goes on later; nothing irreversible is ever sent from here. */
+static void poll_again(struct op *op, int64_t wait_ms)
+{
+	op_change(op, "running")->save = false;
+	op->d.retries++;
+	op_move(op, op->state, op->d.reason, clock_now() + wait_ms);
+	op_commit(op, AFTER_END);
+}
+
+static void retry(struct op *op, const char *code, const char *message, const char *platform_code)
+{
+	int64_t wait;
+
+	if (++op->d.retries > RETRIES_MAX) {
+		failed(op, code, message, platform_code);
+		return;
+	}
+	wait = backoff_ms(op->d.retries);
+	requeue(op, wait > op->retry_after_ms ? wait : op->retry_after_ms, code, message, platform_code);
+}
+
+/* ---- classes ---------------------------------------------------------------------------------------- */
+
+static void on_rejected(struct op *op, const struct action *a)
+{
+	failed(op, "platform_rejected", a->message, a->platform_code[0] ? a->platform_code : a->reason);
+}
+
+static void on_denied(struct op *op, const struct action *a)
+{
+	int64_t now = clock_now(), first = op->grant.denied_at;
+
+	if (first > 0 && now - first >= DENIED_MS - 1000) {
+		block(op, "reauth", "platform_auth_failed", a->message, a->platform_code);
+		op->change.dead_grant = true;
+		op->change.reason = a->reason;
+		op_commit(op, AFTER_END);
+		return;
+	}
+	requeue(op, DENIED_MS, "platform_auth_failed", a->message, a->platform_code);
+	op->change.denied = first == 0;
+}
+
+static void on_auth(struct op *op, const struct action *a)
+{
+	if (!op->has_grant || !op->grant.refreshable || op->auth_tried) {
+		on_denied(op, a);
+		return;
+	}
+	op->auth_tried = true;
+	if (op->state == DELIVERY_COMMITTING) {
+		op_change(op, "running");
+		op->row.phase = op->phase;
+		op_move(op, DELIVERY_PROCESSING, NULL, 0);
+		op_commit(op, AFTER_REFRESH);
+	} else {
+		refresh_wait(op);
+	}
+}
+
+static void on_revoked(struct op *op, const struct action *a)
+{
+	block(op, "reauth", "platform_auth_failed", a->message, a->platform_code);
+	op->change.dead_grant = op->change.revoked = true;
+	op->change.reason = a->reason;
+	op_commit(op, AFTER_END);
+}
+
+static void on_limit(struct op *op, const struct action *a)
+{
+	int64_t wait = op->retry_after_ms > 0 ? op->retry_after_ms : backoff_ms(op->d.retries + 3);
+
+	limit_block(op->e->limit, op->d.connection_id, clock_now() + wait);
+	requeue(op, wait, "platform_rate_limited", a->message, a->platform_code);
+}
+
+static void on_transient(struct op *op, const struct action *a)
+{
+	if (risky(op))
+		outcome_lost(op, a->message);
+	else
+		retry(op, "platform_unavailable", a->message, a->platform_code);
+}
+
+static const struct { const char *class; bool proves; void (*act)(struct op *, const struct action *); } classes[] = {
+	{"rejected", true, on_rejected},
+	{"auth", true, on_auth},
+	{"revoked", true, on_revoked},
+	{"limit", true, on_limit},
+	{"transient", false, on_transient},
+	{"unknown", false, on_transient},
+};
+
+/* The platform has it and we only read: a rejection is its verdict; anything else is read again later. */
+static void fail_accepted(struct op *op, const struct action *a)
+{
+	if (text_eq(a->class, "rejected"))
+		on_rejected(op, a);
+	else if (text_eq(a->class, "auth") && op->grant.refreshable && !op->auth_tried)
+		on_auth(op, a);
+	else
+		poll_again(op, op->retry_after_ms > 0 ? op->retry_after_ms : backoff_ms(op->d.retries + 3));
+}
+
+void outcome_fail(struct op *op, const struct action *a)
+{
+	size_t i = 0, last = sizeof classes / sizeof classes[0] - 1;
+
+	while (i < last && !text_eq(classes[i].class, a->class))
+		i++;
+	if (op->looking && text_eq(a->class, "auth") && op->grant.refreshable && !op->auth_tried)
+		on_auth(op, a);
+	else if (op->looking)
+		outcome_look(op, false);
+	else if (op->state == DELIVERY_AWAITING_USER)
+		poll_again(op, backoff_ms(op->d.retries + 4));
+	else if (op->accepted)
+		fail_accepted(op, a);
+	else if (risky(op) && op->row.resent && classes[i].proves)
+		outcome_lost(op, "it had been sent before with an unknown outcome, so this refusal proves nothing");
+	else
+		classes[i].act(op, a);
+}
+
+void op_refreshed(struct op *op, bool ok)
+{
+	struct action a = {.class = "auth", .reason = "refresh_failed", .message = "the access token could not be renewed", .platform_code = ""};
+
+	if (op->blocked != NULL && op->publish && !op->looking && !op->accepted) {
+		block(op, op->blocked, "platform_auth_failed", a.message, NULL);
+		op_commit(op, AFTER_END);
+	} else if (ok && op->method == NULL) {
+		outcome_resume(op);		/* the token was known to be old before anything was sent */
+	} else if (ok && risky(op)) {
+		commit_intent(op);
+	} else if (ok) {
+		op_send(op);
+	} else if (op->publish && !op->looking && !op->accepted) {
+		retry(op, "platform_unavailable", a.message, NULL);
+	} else if (op->publish) {
+		outcome_fail(op, &a);
+	} else {
+		connect_fail_class(op, &a);
+	}
+}
+
+/* ---- no answer -------------------------------------------------------------------------------------- */
+
+static bool resend(struct op *op)
+{
+	int64_t wait = backoff_ms(op->resends + 1);
+
+	if (op->repeat != REPEAT_KEYED || op->resends >= RESENDS_MAX || !key_alive(op, clock_now() + wait) || op->e->stopping)
+		return false;
+	op->resends++;
+	op->row.resent = 1;
+	op_wait(op, wait);
+	return true;
+}
+
+void outcome_lost(struct op *op, const char *words)
+{
+	struct action a = {.class = "transient", .reason = "lost", .message = words, .platform_code = ""};
+
+	if (!op->publish) {
+		if (risky(op))
+			connect_lost(op);
+		else
+			connect_fail_class(op, &a);
+	} else if (!risky(op)) {
+		outcome_fail(op, &a);
+	} else if (!resend(op)) {
+		unconfirmed(op, words);
+	}
+}
+
+void outcome_unsent(struct op *op, const char *words)
+{
+	struct action a = {.class = "transient", .reason = "unsent", .message = words, .platform_code = ""};
+
+	if (!op->publish)
+		connect_fail_class(op, &a);
+	else if (!risky(op))
+		outcome_fail(op, &a);
+	else if (op->row.resent)
+		outcome_lost(op, words);	/* this one did not leave, an earlier one may have arrived */
+	else
+		retry(op, "platform_unavailable", words, NULL);
+}
+
+void outcome_refused(struct op *op, const char *words)
+{
+	log_warn("engine", "operation %s of %s: not sent: %s", op->id, op->row.platform, words);
+	if (!op->publish)
+		connect_failed(op, "platform_not_configured", words, false, false);
+	else if (op->looking)
+		outcome_look(op, false);
+	else if (op->accepted || (risky(op) && op->row.resent))
+		unconfirmed(op, words);
+	else
+		failed(op, "platform_not_configured", words, NULL);
+}
+
+/* ---- looking ---------------------------------------------------------------------------------------- */
+
+/* A new attempt from the start, under a new key: only two negative looks after the settle time lead here. */
+static void start_again(struct op *op)
+{
+	op_change(op, "running")->reset = true;
+	buf_reset(&op->intent);
+	buf_reset(&op->saved);
+	op->row.phase = op->row.event = "start";
+	op->row.intent_class = NULL;
+	op->row.intent_at = op->row.intent_until = op->row.key_at = op->row.resent = 0;
+	op->row.key_number++;
+	op->d.looks = op->d.absents = 0;
+	op_move(op, DELIVERY_QUEUED, "proven_absent", clock_now());
+	op_commit(op, AFTER_END);
+}
+
+void outcome_look(struct op *op, bool absent)
+{
+	const struct dedupe *d = platform_dedupe(op->platform, op->account_type);
+	int64_t now = clock_now(), settle = d->settle_ms + d->search_lag_ms, wait = settle > 1000 ? settle : 1000;
+	bool settled = now >= op->d.unconfirmed_at + settle;
+
+	op->d.looks++;
+	op->d.absents = absent && settled ? op->d.absents + 1 : 0;
+	if (op->d.absents >= 2 && op->row.key_number < KEYS_MAX) {
+		start_again(op);
+		return;
+	}
+	for (int64_t i = 0; i < op->d.looks && wait < LOOK_MAX_MS; i++)
+		wait *= 2;
+	if (wait > LOOK_MAX_MS)
+		wait = LOOK_MAX_MS;
+	op_change(op, "running")->save = false;
+	op_move(op, DELIVERY_UNCONFIRMED, op->d.reason, d->class == DEDUPE_NONE ? 0 : now + wait);
+	op_commit(op, AFTER_END);
+}
+
+void op_park(struct op *op, const char *reason, const char *words)
+{
+	log_error("engine", "operation %s (%s of %s, phase %s) stops: %s", op->id, op->row.kind, op->row.platform, op->phase, words);
+	if (!op->publish) {
+		op->row.status = "parked";
+		connect_failed(op, "platform_unavailable", words, false, false);
+	} else if (op->looking) {
+		outcome_look(op, false);
+	} else if (op->accepted || op->state == DELIVERY_COMMITTING) {
+		unconfirmed(op, words);
+	} else if (op->state == DELIVERY_AWAITING_USER) {
+		poll_again(op, 60 * 60 * 1000);
+	} else {
+		block(op, reason, "platform_unavailable", words, NULL);
+		op_commit(op, AFTER_END);
+	}
+}

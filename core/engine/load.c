@@ -1,0 +1,299 @@
+/*
+ * Operations from rows: everything a step may read is gathered here, once, as inputs.  Nothing secret is an
+ * input; secrets lie in their own bag and are reached by handle when a request is sent.
+ */
+#include "core/engine/op.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "core/base/json.h"
+#include "core/base/text.h"
+#include "core/model/data_key.h"
+
+#define OP_MEMORY (24u << 20)
+#define RESULT_MAX (256u * 1024u)
+
+void op_input(struct op *op, const char *key, const char *value)
+{
+	if (value != NULL && value[0] != '\0')
+		rec_text(&op->inputs, REC_INPUT, key, value);
+}
+
+void op_input_int(struct op *op, const char *key, int64_t value)
+{
+	rec_int(&op->inputs, REC_INPUT, key, value);
+}
+
+static struct op *op_new(struct engine *e)
+{
+	struct op *op = calloc(1, sizeof *op);
+
+	if (op == NULL)
+		abort();
+	op->e = e;
+	op->number = ++e->next_number;
+	op->attempts_tail = &op->attempts;
+	arena_init(&op->arena, OP_MEMORY);
+	cx_init(&op->cx, "engine");
+	buf_init(&op->inputs, BAG_MAX);
+	buf_init(&op->saved, BAG_MAX);
+	buf_init(&op->secrets, BAG_MAX);
+	buf_init(&op->action, FRAME_OUT_MAX);
+	buf_init(&op->intent, FRAME_OUT_MAX);
+	buf_init(&op->headers, 128u * 1024u);
+	buf_init(&op->body, 2u << 20);
+	buf_init(&op->result, RESULT_MAX);
+	buf_init(&op->warnings, RESULT_MAX);
+	op->prev = &e->ops;
+	op->next = e->ops.next;
+	op->next->prev = op;
+	e->ops.next = op;
+	e->active++;
+	return op;
+}
+
+void op_free(struct op *op)
+{
+	op->prev->next = op->next;
+	op->next->prev = op->prev;
+	op->e->active--;
+	buf_free(&op->inputs);
+	buf_free(&op->saved);
+	buf_wipe(&op->secrets);
+	buf_free(&op->action);
+	buf_free(&op->intent);
+	buf_wipe(&op->headers);
+	buf_wipe(&op->body);
+	buf_free(&op->result);
+	buf_free(&op->warnings);
+	platform_give(op->platform);
+	arena_free(&op->arena);
+	free(op);
+}
+
+bool op_active_delivery(const struct engine *e, const char *id)
+{
+	for (const struct op *op = e->ops.next; op != &e->ops; op = op->next)
+		if (op->publish && text_eq(op->d.id, id))
+			return true;
+	return false;
+}
+
+bool op_active_connection(const struct engine *e, const char *id)
+{
+	for (const struct op *op = e->ops.next; op != &e->ops; op = op->next)
+		if (op->publish && !op->looking && !op->accepted && text_eq(op->d.connection_id, id))
+			return true;
+	return false;
+}
+
+bool op_active_operation(const struct engine *e, const char *id)
+{
+	for (const struct op *op = e->ops.next; op != &e->ops; op = op->next)
+		if (text_eq(op->id, id))
+			return true;
+	return false;
+}
+
+/* ---- grant and connection ------------------------------------------------------------------------- */
+
+/* Handles that an earlier step was given lie sealed in the operation's row. */
+static void read_numbered(struct op *op, struct db_conn *c)
+{
+	DATA_KEY_AUTO struct data_key key = {0};
+	BUF_AUTO struct buf plain;
+	size_t at = 0;
+	struct rec r;
+
+	buf_init(&plain, BAG_MAX);
+	if (op->row.secrets == NULL || !op->has_grant)
+		return;
+	if (data_key_open(&op->cx, c, op->e->vault, op->row.owner.organization_id, op->grant.end_user_id, &key) != RC_OK ||
+	    data_key_unseal(&op->cx, &key, op->row.owner.organization_id, "operation", "secrets", op->id, op->row.secrets,
+			    op->row.secrets_len, &plain) != RC_OK)
+		return;
+	while (rec_next(plain.data, plain.len, &at, &r, NULL)) {
+		bag_put_bytes(&op->secrets, REC_STATE, arena_dup(&op->arena, r.key, r.key_len), r.value, r.value_len);
+		op->secret_count++;
+	}
+	explicit_bzero(plain.data, plain.len);
+}
+
+bool op_reload_grant(struct op *op)
+{
+	struct db_conn *c = db_take(op->e->db);
+	bool ok = grant_load(c, op->grant.id, &op->arena, &op->grant);
+
+	if (ok)
+		secret_load(op, c);
+	db_give(c);
+	return ok;
+}
+
+static void account_inputs(struct op *op, struct db_conn *c, const char *connection_id)
+{
+	STMT_AUTO struct stmt *s = db_query(c,
+		"SELECT remote_id, username, display_name, account_type, target, status, paused, grant_id FROM connection"
+		" WHERE id = ?1 AND organization_id = ?2", "ss", connection_id, op->row.owner.organization_id);
+	const char *status;
+
+	if (!db_next(s)) {
+		op->blocked = "disconnected";
+		return;
+	}
+	op_input(op, "account.id", db_text(s, 0));
+	op_input(op, "account.username", db_text(s, 1));
+	op_input(op, "account.name", db_text(s, 2));
+	op->account_type = db_dup(s, 3, &op->arena);
+	op_input(op, "account.type", op->account_type);
+	op->target = db_dup(s, 4, &op->arena);
+	status = db_text_or(s, 5, "");
+	if (text_eq(status, "disconnected"))
+		op->blocked = "disconnected";
+	else if (text_eq(status, "reauth_required") || text_eq(status, "revoked"))
+		op->blocked = "reauth";
+	else if (db_int(s, 6))
+		op->blocked = "paused";
+	op->row.grant_id = db_dup(s, 7, &op->arena);
+}
+
+static bool gather(struct op *op, struct db_conn *c)
+{
+	const struct conf_provider *conf;
+
+	if (op->row.connection_id != NULL)
+		account_inputs(op, c, op->row.connection_id);
+	op->has_grant = op->row.grant_id != NULL && grant_load(c, op->row.grant_id, &op->arena, &op->grant);
+	op->account_host = op->has_grant ? op->grant.account_host : NULL;
+	op_input(op, "account.host", op->account_host);
+	op->platform = platforms_take(op->e->config.platforms, op->row.provider);
+	conf = conf_provider(op->e->config.conf, op->row.provider);
+	for (int i = 0; conf != NULL && i < conf->setting_count; i++)
+		op_input(op, arena_printf(&op->arena, "setting.%s", conf->settings[i].key), conf->settings[i].value);
+	secret_load(op, c);
+	read_numbered(op, c);
+	return db_rc(c) == RC_OK;
+}
+
+/* ---- content -------------------------------------------------------------------------------------- */
+
+static void json_inputs(struct op *op, const char *prefix, struct jv object)
+{
+	const char *key;
+	struct jv value;
+
+	for (size_t i = 0; json_member(object, i, &key, &value); i++)
+		if (json_type(value) == JSON_OBJECT)
+			json_inputs(op, arena_printf(&op->arena, "%s%s.", prefix, key), value);
+		else
+			op_input(op, arena_printf(&op->arena, "%s%s", prefix, key), json_text(value));
+}
+
+static void content_inputs(struct op *op)
+{
+	struct jv root, media;
+
+	if (json_parse(&op->cx, &op->arena, op->d.content, strlen(op->d.content), &root) != RC_OK)
+		return;
+	op_input(op, "text", op->d.text);
+	op_input(op, "link", json_text(json_get(root, "link")));
+	json_inputs(op, "options.", json_get(root, "options"));
+	media = json_get(root, "media");
+	op_input_int(op, "media.count", (int64_t)json_count(media));
+	for (size_t i = 0; i < json_count(media); i++)
+		json_inputs(op, arena_printf(&op->arena, "media.%zu.", i), json_at(media, i));
+	op_input(op, "target.id", op->d.target_id);
+	op_input(op, "delivery.id", op->d.id);
+	op_input_int(op, "post.created_at", op->d.created_at);
+}
+
+/* What the published delivery left, for remove and edit. */
+static void published_inputs(struct op *op, struct db_conn *c)
+{
+	struct delivery d = {0};
+	struct jv root;
+
+	if (op->row.delivery_id == NULL || !delivery_load(c, op->row.delivery_id, NULL, &op->arena, &d))
+		return;
+	op_input(op, "remote_id", d.remote_id);
+	op_input(op, "remote_url", d.remote_url);
+	if (d.result != NULL && json_parse(&op->cx, &op->arena, d.result, strlen(d.result), &root) == RC_OK)
+		json_inputs(op, "published.", root);
+}
+
+/* ---- the two doors -------------------------------------------------------------------------------- */
+
+static void take_row(struct op *op)
+{
+	const struct operation *o = &op->row;
+
+	snprintf(op->id, sizeof op->id, "%s", o->id);
+	op->row.id = op->id;
+	op->phase = o->phase;
+	op->event = o->event;
+	buf_add(&op->saved, o->state, o->state_len);
+	buf_add(&op->intent, o->intent, o->intent_len);
+	op->repeat = text_eq(o->intent_class, "keyed") ? REPEAT_KEYED : text_eq(o->intent_class, "once") ? REPEAT_ONCE : REPEAT_SAFE;
+}
+
+static void new_row(struct op *op)
+{
+	const struct delivery *d = &op->d;
+
+	id_new(op->id, "op");
+	op->row = (struct operation){
+		.owner = d->owner, .id = op->id, .kind = "publish", .platform = d->platform, .provider = d->provider,
+		.delivery_id = d->id, .connection_id = d->connection_id, .status = "running", .phase = "start", .event = "start",
+		.key_number = 1, .deadline_at = clock_now() + operation_lifetime("publish"),
+	};
+	op->phase = op->event = "start";
+}
+
+struct op *op_of_delivery(struct engine *e, struct db_conn *c, const char *delivery_id)
+{
+	struct op *op = op_new(e);
+
+	op->publish = true;
+	if (!delivery_load(c, delivery_id, NULL, &op->arena, &op->d)) {
+		op_free(op);
+		return NULL;
+	}
+	if (operation_load(c, NULL, delivery_id, &op->arena, &op->row))
+		take_row(op);
+	else
+		new_row(op);
+	op->state = op->d.state;
+	op->claim = op->d.claim;
+	op->row.connection_id = op->d.connection_id;
+	if (!gather(op, c)) {
+		op_free(op);
+		return NULL;
+	}
+	content_inputs(op);
+	return op;
+}
+
+struct op *op_of_operation(struct engine *e, struct db_conn *c, const char *operation_id)
+{
+	struct op *op = op_new(e);
+	struct jv root;
+
+	if (!operation_load(c, operation_id, NULL, &op->arena, &op->row)) {
+		op_free(op);
+		return NULL;
+	}
+	take_row(op);
+	op->claimed = true;
+	if (!gather(op, c)) {
+		op_free(op);
+		return NULL;
+	}
+	if (op->row.input != NULL && json_parse(&op->cx, &op->arena, op->row.input, strlen(op->row.input), &root) == RC_OK)
+		json_inputs(op, "", root);
+	published_inputs(op, c);
+	return op;
+}
