@@ -182,10 +182,8 @@ static mps_next identify_read(mps_op *op)
 
 	if (mps_status(op) != 200)
 		return fail_with(op);
-	mps_result(op, "account.id", did);
-	mps_result(op, "account.username", mps_json(op, "handle"));
-	mps_result(op, "account.host", account_host(op));
 	mps_set(op, "did", did);
+	mps_set(op, "handle", mps_json(op, "handle"));
 	r = xrpc(op, "GET", account_host(op), "com.atproto.repo.getRecord");
 	mps_query(r, "repo", did);
 	mps_query(r, "collection", "app.bsky.actor.profile");
@@ -193,20 +191,27 @@ static mps_next identify_read(mps_op *op)
 	return mps_send(op, r, MPS_SAFE, "profiled");
 }
 
+static const char *avatar_url(mps_op *op, const char *cid)
+{
+	const char *url = mps_concat(op, "https://", account_host(op));
+
+	url = mps_concat(op, url, "/xrpc/com.atproto.sync.getBlob?did=");
+	url = mps_concat(op, url, mps_get(op, "did"));
+	return mps_concat(op, mps_concat(op, url, "&cid="), cid);
+}
+
 /* Without a profile the account is whole; it has no picture and no display name. */
 static mps_next identify_profiled(mps_op *op)
 {
-	const char *cid = mps_json(op, "value.avatar.ref.$link"), *url;
+	const char *cid = mps_json(op, "value.avatar.ref.$link");
 
-	if (mps_status(op) != 200)
-		return mps_done(op);
-	mps_result(op, "account.name", mps_json(op, "value.displayName"));
-	if (*cid) {
-		url = mps_concat(op, "https://", account_host(op));
-		url = mps_concat(op, url, "/xrpc/com.atproto.sync.getBlob?did=");
-		url = mps_concat(op, url, mps_get(op, "did"));
-		mps_result(op, "account.avatar_url", mps_concat(op, mps_concat(op, url, "&cid="), cid));
-	}
+	mps_result(op, "account.id", mps_get(op, "did"));
+	mps_result(op, "account.username", mps_get(op, "handle"));
+	mps_result(op, "account.host", account_host(op));
+	if (mps_status(op) == 200)
+		mps_result(op, "account.name", mps_json(op, "value.displayName"));
+	if (mps_status(op) == 200 && *cid)
+		mps_result(op, "account.avatar_url", avatar_url(op, cid));
 	return mps_done(op);
 }
 

@@ -1,7 +1,7 @@
 // Starts the real PDS (pds.mjs) as a process of its own and speaks to it.
 //
 // Facts that the provider rests on, measured on @atproto/pds 0.4.217 (`node tests/counterparts/bluesky.mjs` shows
-// them again; tests/plays/real-bluesky.mjs fails if they change):
+// them again; tests/plays/real-bluesky-provider.mjs fails if the ones it needs change):
 //   * createSession: 401 AuthenticationRequired for a wrong password and for an unknown handle alike.  didDoc is there
 //     only where the operator switched it on; without it the server that was asked is the account's server.
 //   * The access token lives 7200 s, says so only in its `exp`, and stays good after a refresh and after deleteSession.
@@ -33,7 +33,7 @@ export async function startPds() {
 		if (done) throw new Error(`the PDS ended with ${JSON.stringify(await ended)}`);
 		return JSON.parse(value);
 	};
-	const { url } = await read();
+	const { url, host } = await read();
 	let turn = Promise.resolve();
 	const order = (words) => turn = turn.then(async () => {
 		child.stdin.write(JSON.stringify(words) + '\n');
@@ -42,7 +42,7 @@ export async function startPds() {
 		return reply;
 	});
 	return {
-		url,
+		url, host,
 		account: (handle) => order({ do: 'account', handle }),
 		fault: (xrpc, mode, more) => order({ do: 'fault', path: `/xrpc/${xrpc}`, mode, ...more }),
 		seen: async (xrpc) => (await order({ do: 'seen' })).requests.filter((r) => !xrpc || r.path === `/xrpc/${xrpc}`),
@@ -91,7 +91,7 @@ export async function facts() {
 		await call('unknown handle', 'POST', session, { body: { identifier: 'nobody.test', password: 'wrong' } });
 		const { json: one } = await call('app password', 'POST', session, { body: { identifier: ada.handle, password: ada.appPassword } });
 		told['session fields'] = Object.keys(one).join(' ');
-		told['endpoint is the door'] = one.didDoc.service[0].serviceEndpoint === pds.url;
+		told['endpoint'] = one.didDoc.service[0].serviceEndpoint;
 		const claims = JSON.parse(Buffer.from(one.accessJwt.split('.')[1], 'base64url'));
 		told['access lifetime'] = claims.exp - claims.iat;
 		told['access scope'] = claims.scope;

@@ -2,7 +2,7 @@
 //
 //   tests/node_modules/.bin/node tests/counterparts/pds.mjs FOLDER
 //
-// Prints one JSON line when ready: {"url","plc","folder","pid"}.  Then takes one JSON line per order on standard
+// Prints one JSON line when ready: {"url","host","plc","folder","pid"}.  Then takes one JSON line per order on standard
 // input and answers each with one line; end of input stops it, so it never outlives its test.
 //
 //   {"do":"account","handle":"ada.test","password":"..."}   makes an account and an app password by the PDS's own XRPC
@@ -13,8 +13,9 @@
 //   {"do":"seen"}    every request so far: {"method","path","status"}; status 0 where the answer was lost
 //   {"do":"expire"}  makes every access token used so far answer 400 ExpiredToken, as the PDS does after two hours
 //
-// The one thing to know: accounts name the door, not the PDS behind it, as their endpoint.  So a client that follows
-// the DID document, as it should, meets the faults as well.
+// The one thing to know: accounts name https://pds.example as their server, as real ones name a host that is not the
+// one they signed in at.  A client that follows the DID document, as it should, goes there; the test lets the door
+// stand in for that host, so that the faults are met on every way.
 import { createHash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import http from 'node:http';
@@ -23,6 +24,7 @@ import net from 'node:net';
 import path from 'node:path';
 import readline from 'node:readline';
 
+const HOST = 'pds.example';
 const require = createRequire(import.meta.url);
 const say = (line) => process.stdout.write(JSON.stringify(line) + '\n');
 
@@ -72,7 +74,7 @@ function door(behind) {
 		seen.push(entry);
 
 		const token = req.headers.authorization?.replace(/^Bearer /, '');
-		if (token && !entry.path.endsWith('Session')) used.add(token);
+		if (token && !/(refresh|delete)Session$/.test(entry.path)) used.add(token);	// those two carry the refresh token
 		const fault = takeFault(req.url);
 		if (expired.has(token))
 			return answer(res, entry.status = 400, {}, { error: 'ExpiredToken', message: 'Token has expired' });
@@ -105,7 +107,7 @@ async function startPlc() {
 	return { server, url: `http://localhost:${port}` };
 }
 
-async function startPds(folder, plcUrl, publicUrl) {
+async function startPds(folder, plcUrl) {
 	const pds = require('@atproto/pds');
 	const port = await freePort();
 	const settings = {
@@ -118,7 +120,7 @@ async function startPds(folder, plcUrl, publicUrl) {
 	};
 	for (const d of [settings.dataDirectory, settings.blobstoreDiskLocation]) mkdirSync(d, { recursive: true });
 	const cfg = pds.envToCfg(settings);
-	cfg.service.publicUrl = publicUrl;
+	cfg.service.publicUrl = `https://${HOST}`;
 	const server = await pds.PDS.create(cfg, pds.envToSecrets(settings));
 	// Handles under .test are in no DNS: the PDS's own table answers for them.
 	server.ctx.idResolver.handle.resolve = async (handle) => (await server.ctx.accountManager.getAccount(handle))?.did;
@@ -149,7 +151,10 @@ const orders = {
 		return {};
 	},
 	seen: () => ({ requests: seen }),
-	expire() {
+	// An access token is no more than its account and its second: a new one of this second would be an expired one.
+	async expire() {
+		const second = Math.floor(Date.now() / 1000);
+		while (Math.floor(Date.now() / 1000) === second) await new Promise((resolve) => setTimeout(resolve, 50));
 		for (const token of used) expired.add(token);
 		return { tokens: expired.size };
 	},
@@ -160,13 +165,10 @@ if (!folder) {
 	console.error('usage: pds.mjs FOLDER');
 	process.exit(2);
 }
-let gate;	// the door needs the PDS's port and the PDS the door's: the door opens first and forwards once it knows
-const front = http.createServer((req, res) => gate.emit('request', req, res));
-const url = `http://localhost:${await opened(front)}`;
 const plc = await startPlc();
-const pds = await startPds(path.resolve(folder), plc.url, url);
-gate = door(pds.port);
-say({ url, plc: plc.url, folder: path.resolve(folder), pid: process.pid });
+const pds = await startPds(path.resolve(folder), plc.url);
+const url = `http://127.0.0.1:${await opened(door(pds.port))}`;
+say({ url, host: HOST, plc: plc.url, folder: path.resolve(folder), pid: process.pid });
 
 const place = { direct: `http://localhost:${pds.port}` };
 for await (const line of readline.createInterface({ input: process.stdin })) {
