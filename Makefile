@@ -22,6 +22,7 @@ core    := $(filter-out core/main.c,$(wildcard core/base/*.c core/io/*.c core/mo
 hostsrc := $(wildcard core/host/*.c) $(filter-out core/base/zone.c core/base/tzif.c core/base/embed.c,$(wildcard core/base/*.c))
 plugin  := $(patsubst plugins/%.c,$(B)/plugins/%.so,$(wildcard plugins/*.c))
 obj      = $(patsubst %.c,$(B)/obj/%.o,$(1))
+testso  := $(patsubst tests/plugins/%.c,$(B)/tests/plugins/%.so,$(wildcard tests/plugins/*.c))
 unit    := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*.c))
 
 .PHONY: all help setup demo test test-long audit bench check clean install unit
@@ -46,6 +47,11 @@ $(B)/plugins/%.so: plugins/%.c $(wildcard sdk/*.h)
 	@mkdir -p $(@D)
 	$(CC) -std=c17 $(CFLAGS) $(WARN) $(HARDEN) -Isdk -fvisibility=hidden -fPIC -shared -Wl,-z,defs,-z,relro,-z,now -o $@ $<
 
+# Providers that misbehave, for tests.
+$(B)/tests/plugins/%.so: tests/plugins/%.c $(wildcard sdk/*.h)
+	@mkdir -p $(@D)
+	$(CC) -std=c17 $(CFLAGS) $(WARN) -D_GNU_SOURCE -Isdk -fvisibility=hidden -fPIC -shared -Wl,-z,defs -o $@ $<
+
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -c -o $@ $<
@@ -66,6 +72,11 @@ $(B)/libcore.a: $(call obj,$(core)) $(B)/obj/embed.o
 $(B)/unit/%: tests/unit/%.c tests/unit/test.h $(B)/libcore.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $< $(B)/libcore.a $(LDLIBS)
+$(B)/unit/host_%: tests/unit/host_%.c tests/unit/test.h $(call obj,$(filter-out core/host/main.c,$(hostsrc)))
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $< $(call obj,$(filter-out core/host/main.c,$(hostsrc))) -lsodium -lunistring
+$(B)/unit/hostproc: private CPPFLAGS += -DBUILD_FOLDER='"$(B)"'
+$(B)/unit/hostproc: $(B)/libexec/mypostshare-host $(testso)
 unit: $(unit)
 
 setup: ## what is needed to build and to test, by name from Debian and npm

@@ -1,0 +1,3 @@
+/* A shared object that is no provider. */
+int mps_something_else(void);
+int mps_something_else(void) { return 1; }
