@@ -31,7 +31,7 @@ all: $(B)/mypostshare $(B)/libexec/mypostshare-host $(plugin) $(B)/try
 help:
 	@sed -n 's/^#   //p; s/^\([a-z-]*\):.*## /  \1\t/p' Makefile
 
-$(B)/mypostshare: $(call obj,core/main.c $(core)) $(B)/obj/embed.o
+$(B)/mypostshare: $(call obj,$(wildcard core/*.c) $(core)) $(B)/obj/embed.o
 	@mkdir -p $(@D)
 	$(CC) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $^ $(LDLIBS)
 

@@ -250,7 +250,7 @@ static const char *expand(struct load *l, const struct spec *s)
 	if (text_starts(s->standard, "DATA/"))
 		return arena_printf(&c->arena, "%s/%s", c->data_folder, s->standard + strlen("DATA/"));
 	if (strcmp(s->standard, "http://LISTEN") == 0)
-		return arena_printf(&c->arena, "http://%s", listen);
+		return strcmp(strchr(listen, ':'), ":0") == 0 ? NULL : arena_printf(&c->arena, "http://%s", listen);
 	return s->standard;
 }
 

@@ -28,6 +28,7 @@ struct conf_provider {			/* [provider.ID] of etc/providers.d/NAME.ini or the mai
 struct conf {
 	struct arena arena;
 	const char *file;
+	/* public_url and sandbox_public_url are NULL if listen has port 0 and none is given: main fills them in */
 	/* [server] */ const char *listen, *public_url, *data_folder, *control_socket;
 	int threads;
 	/* [vault] */ const char *key_file;
@@ -43,8 +44,8 @@ struct conf {
 	int provider_count;
 };
 
-/* base is the folder that relative paths in the file are taken from: the file's own folder's parent unless
- * the path is absolute (see etc/mypostshare.ini). */
+/* Relative paths are taken from the parent of the file's folder if that folder is named etc, else from the
+ * file's own folder (see etc/mypostshare.ini); all paths in ret are whole.  ret is untouched on failure. */
 enum rc conf_load(struct cx *cx, const char *file, struct conf *ret);
 void conf_free(struct conf *c);
 const struct conf_provider *conf_provider(const struct conf *c, const char *id);	/* NULL if none */

@@ -1,7 +1,11 @@
 /* The installation's data key: see installation.h. */
 #include "core/model/installation.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "core/base/log.h"
+#include "core/io/migrate.h"
 #include "core/model/data_key.h"
 
 struct opening { struct vault *vault; bool made; };
@@ -24,7 +28,8 @@ static enum rc make(struct cx *cx, struct db_conn *c, void *arg)
 	return data_key_create(cx, c, o->vault, NULL, NULL);
 }
 
-enum rc installation_open(struct cx *cx, struct db *db, struct vault *v)
+/* Once, before any thread that may call vault_mac. */
+static enum rc key_open(struct cx *cx, struct db *db, struct vault *v)
 {
 	struct opening o = {.vault = v};
 	DATA_KEY_AUTO struct data_key k = {.key = NULL};
@@ -39,4 +44,45 @@ enum rc installation_open(struct cx *cx, struct db *db, struct vault *v)
 	if (rc == RC_OK)
 		vault_mac_key(v, k.key);
 	return rc;
+}
+
+static enum rc owner_check(struct cx *cx, const struct conf *conf)
+{
+	struct stat st;
+	if (stat(conf->data_folder, &st) == 0 && st.st_uid != geteuid())
+		return fail(cx, RC_DENIED, "the data folder %s belongs to uid %u: run this as that user", conf->data_folder,
+			    (unsigned)st.st_uid);
+	return RC_OK;
+}
+
+enum rc installation_open_store(struct cx *cx, const struct conf *conf, struct installation *ret, int *ret_applied)
+{
+	struct db_config config = {.folder = conf->data_folder};
+
+	enum rc rc = owner_check(cx, conf);
+	if (rc == RC_OK)
+		rc = db_open(cx, &config, &ret->db);
+	if (rc == RC_OK)
+		rc = migrate_run(cx, ret->db, ret_applied);
+	return rc;
+}
+
+/* The store's lock comes first, so only one process makes a master key or a data key. */
+enum rc installation_open(struct cx *cx, const struct conf *conf, struct installation *ret)
+{
+	int applied = 0;
+	enum rc rc = installation_open_store(cx, conf, ret, &applied);
+
+	if (rc == RC_OK && applied > 0)
+		log_info("store", "%d migrations applied", applied);
+	if (rc == RC_OK)
+		rc = vault_open(cx, conf->key_file, conf->create_key, &ret->vault);
+	return rc == RC_OK ? key_open(cx, ret->db, ret->vault) : rc;
+}
+
+void installation_close(struct installation *i)
+{
+	db_close(i->db);
+	vault_close(i->vault);
+	*i = (struct installation){NULL, NULL};
 }

@@ -1,14 +1,23 @@
 /*
- * The installation's own data key: made with the first start, never changed, re-wrapped when the master key
- * rotates.  Root of vault_mac, so that API keys and tokens survive a rotation.
+ * The installation: its open store, the vault, and the data key that is its own (made with the first start,
+ * never changed, re-wrapped when the master key rotates; root of vault_mac, so that API keys and tokens
+ * survive a rotation).
  */
 #ifndef MPS_MODEL_INSTALLATION_H
 #define MPS_MODEL_INSTALLATION_H
 
+#include "core/io/conf.h"
 #include "core/io/db.h"
 #include "core/io/vault.h"
 
-/* Once at start, before any thread that may call vault_mac. */
-enum rc installation_open(struct cx *cx, struct db *db, struct vault *v);
+struct installation { struct db *db; struct vault *vault; };	/* zeroed: closed */
+
+/* The store alone, migrated.  Refused for a user who does not own the data folder: root must not leave files
+ * behind that the server cannot open. */
+enum rc installation_open_store(struct cx *cx, const struct conf *conf, struct installation *ret, int *ret_applied);
+
+/* Everything.  On a fault ret may be half open: close it in any case. */
+enum rc installation_open(struct cx *cx, const struct conf *conf, struct installation *ret);
+void installation_close(struct installation *i);
 
 #endif

@@ -261,6 +261,15 @@ TEST(public_url_is_required_beyond_this_machine)
 	conf_free(&c);
 }
 
+TEST(a_port_to_be_picked_has_no_public_url_yet)
+{
+	struct conf c;
+	load_text("[server]\nlisten = 127.0.0.1:0\n[sandbox]\nlisten = 127.0.0.1:0\n", &c);
+	CHECK_STR(c.public_url, NULL);
+	CHECK_STR(c.sandbox_public_url, NULL);
+	conf_free(&c);
+}
+
 TEST(loopback_hosts)
 {
 	static const char *const yes[] = {"127.0.0.1", "127.1.2.3:80", "localhost", "localhost:1", "a.localhost", "[::1]:80"};
