@@ -20,7 +20,6 @@
 #include "core/io/conf.h"
 #include "core/io/control.h"
 #include "core/model/installation.h"
-#include "core/sandbox/sandbox.h"
 #include "core/serve.h"
 
 #define DESCRIPTORS 8192
@@ -215,7 +214,6 @@ static const struct subcommand {
 	int words;			/* arguments it may have at most; -1: it reads its own */
 } subcommands[] = {
 	{"serve", serve, "run the server until SIGTERM; SIGHUP reloads providers", 0},
-	{"sandbox", sandbox_main, "run the sandbox platform alone; --help tells its options", -1},
 	{"check-config", config_check, "read the configuration as the server would", 0},
 	{"config-reference", config_reference, "every key of the configuration, as Markdown", 0},
 	{"migrate", migrate, "bring the store up to date without serving", 0},

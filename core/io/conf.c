@@ -65,7 +65,8 @@ static const struct spec specs[] = {
 	{"sandbox", "listen", TYPE_ADDRESS, C(sandbox_listen), 0, 0, "127.0.0.1:8081", "address and port of the sandbox that serve starts"},
 	{"sandbox", "folder", TYPE_PATH, C(sandbox_folder), 0, 0, "DATA/sandbox", "the sandbox's own store"},
 	{"egress", "allow", TYPE_ADDRESSES, C(allow), 0, 0, NULL,
-		"tests only: addresses with port, separated by blanks or commas, that outgoing requests may reach although they are not public, also by plain http"},
+		"tests only: addresses with port, separated by blanks or commas, that outgoing requests may reach although they are "
+		"not public, also by plain http"},
 	{"egress", "ca_file", TYPE_PATH, C(ca_file), 0, 0, NULL, "certificate authorities for outgoing TLS; default: the system's"},
 	{"engine", "in_flight", TYPE_NUMBER, C(in_flight), 1, 10000, "1000", "operations open at once"},
 	{"engine", "claim_batch", TYPE_NUMBER, C(claim_batch), 1, 200, "200", "due deliveries claimed in one write"},

@@ -236,7 +236,8 @@ enum rc vault_seal(struct cx *cx, const struct vault_key *k, const struct vault_
 	return RC_OK;
 }
 
-enum rc vault_unseal(struct cx *cx, const struct vault_key *k, const struct vault_place *at, const void *sealed, size_t n, struct buf *ret_plain)
+enum rc vault_unseal(struct cx *cx, const struct vault_key *k, const struct vault_place *at, const void *sealed, size_t n,
+		     struct buf *ret_plain)
 {
 	const uint8_t *in = sealed;
 	if (n < 1 + NONCE_BYTES + TAG_BYTES || in[0] != SEALED_FORMAT)

@@ -31,14 +31,16 @@ const char *vault_master_id(const struct vault *v);	/* of the newest master key 
 /* A new data key: wrapped for storing. */
 enum rc vault_key_new(struct cx *cx, struct vault *v, uint8_t wrapped[VAULT_WRAPPED], struct vault_key **ret);
 /* Names master_id in the words if no loaded master key has it. */
-enum rc vault_key_open(struct cx *cx, struct vault *v, const char *master_id, const uint8_t *wrapped, size_t n, struct vault_key **ret);
+enum rc vault_key_open(struct cx *cx, struct vault *v, const char *master_id, const uint8_t *wrapped, size_t n,
+		       struct vault_key **ret);
 void vault_key_drop(struct vault_key *k);
 void vault_key_drop_auto(struct vault_key **k);
 #define VAULT_KEY_AUTO __attribute__((cleanup(vault_key_drop_auto)))
 
 /* Both append to the buffer; a fault adds nothing.  RC_CORRUPT: changed, or sealed for another place or key. */
 enum rc vault_seal(struct cx *cx, const struct vault_key *k, const struct vault_place *at, const void *plain, size_t n, struct buf *ret);
-enum rc vault_unseal(struct cx *cx, const struct vault_key *k, const struct vault_place *at, const void *sealed, size_t n, struct buf *ret_plain);
+enum rc vault_unseal(struct cx *cx, const struct vault_key *k, const struct vault_place *at, const void *sealed, size_t n,
+		     struct buf *ret_plain);
 
 /*
  * Installs the installation's own data key as the root of vault_mac: called once at start, before any thread
