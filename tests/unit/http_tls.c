@@ -122,7 +122,7 @@ static int ask(const char *path)
 {
 	struct http *h = client((struct http_config){ 0 });
 	struct seen s = far_send(h, get(far_url("https", node.ports[1], path)));
-	int n = s.answer.outcome == HTTP_ANSWERED ? atoi(s.body) : -1;
+	int n = s.answer.outcome == HTTP_ANSWERED ? (int)strtol(s.body, NULL, 10) : -1;
 
 	http_close(h);
 	return n;
