@@ -76,70 +76,80 @@ async function records(url, repo) {
 	return json.records;
 }
 
+// Every fact above, asked again: {words: answer}.
 export async function facts() {
-	const pds = await startPds();
-	const told = {};
-	const call = async (word, method, name, options) => {
+	const pds = await startPds(), told = {};
+	const ask = async (words, method, name, options) => {
 		const reply = await xrpc(pds.url, method, name, options);
-		told[word] = [reply.status, reply.json.error, reply.json.message].filter((x) => x !== undefined).join(' ');
-		return reply;
+		told[words] = [reply.status, reply.json.error, reply.json.message].filter((x) => x !== undefined).join(' ');
+		return reply.json;
 	};
 	try {
 		const ada = await pds.account('ada.test');
-		const session = 'com.atproto.server.createSession';
-		await call('wrong password', 'POST', session, { body: { identifier: ada.handle, password: 'wrong' } });
-		await call('unknown handle', 'POST', session, { body: { identifier: 'nobody.test', password: 'wrong' } });
-		const { json: one } = await call('app password', 'POST', session, { body: { identifier: ada.handle, password: ada.appPassword } });
-		told['session fields'] = Object.keys(one).join(' ');
-		told['endpoint'] = one.didDoc.service[0].serviceEndpoint;
-		const claims = JSON.parse(Buffer.from(one.accessJwt.split('.')[1], 'base64url'));
-		told['access lifetime'] = claims.exp - claims.iat;
-		told['access scope'] = claims.scope;
-		const token = one.accessJwt;
-		await call('getSession', 'GET', 'com.atproto.server.getSession', { token });
-		await call('getProfile', 'GET', 'app.bsky.actor.getProfile', { token, query: { actor: ada.did } });
-		await call('profile record absent', 'GET', 'com.atproto.repo.getRecord', { query: { repo: ada.did, collection: 'app.bsky.actor.profile', rkey: 'self' } });
-
-		const collection = 'app.bsky.feed.post', rkey = '3kaaaaaaaaa2b', repo = ada.did;
-		const record = { $type: collection, text: 'one post', createdAt: '2026-01-01T00:00:00.000Z' };
-		const first = await call('putRecord', 'POST', 'com.atproto.repo.putRecord', { token, body: { repo, collection, rkey, record } });
-		const again = await call('putRecord, same again', 'POST', 'com.atproto.repo.putRecord', { token, body: { repo, collection, rkey, record } });
-		told['putRecord fields'] = Object.keys(first.json).join(' ');
-		told['same cid'] = first.json.cid === again.json.cid;
-		told['same uri'] = first.json.uri === again.json.uri;
-		const other = { ...record, text: 'other words' };
-		const changed = await call('putRecord, other text', 'POST', 'com.atproto.repo.putRecord', { token, body: { repo, collection, rkey, record: other } });
-		told['other text replaces'] = changed.json.cid !== first.json.cid;
-		told['posts after three puts'] = (await pds.records(repo)).length;
-		await call('putRecord, swapRecord null', 'POST', 'com.atproto.repo.putRecord', { token, body: { repo, collection, rkey, record, swapRecord: null } });
-		await call('createRecord, taken rkey', 'POST', 'com.atproto.repo.createRecord', { token, body: { repo, collection, rkey, record } });
-		await call('putRecord, bad rkey', 'POST', 'com.atproto.repo.putRecord', { token, body: { repo, collection, rkey: 'not a tid', record } });
-		await call('putRecord, foreign repo', 'POST', 'com.atproto.repo.putRecord', { token, body: { repo: 'did:plc:aaaaaaaaaaaaaaaaaaaaaaaa', collection, rkey, record } });
-		await call('text of 301', 'POST', 'com.atproto.repo.putRecord', { token, body: { repo, collection, rkey: '3kaaaaaaaaa2c', record: { ...record, text: 'x'.repeat(301) } } });
-		await call('empty text', 'POST', 'com.atproto.repo.putRecord', { token, body: { repo, collection, rkey: '3kaaaaaaaaa2d', record: { ...record, text: '' } } });
-		await call('getRecord', 'GET', 'com.atproto.repo.getRecord', { query: { repo, collection, rkey } });
-		await call('getRecord, absent', 'GET', 'com.atproto.repo.getRecord', { query: { repo, collection, rkey: '3kaaaaaaaaa2z' } });
-		await call('deleteRecord', 'POST', 'com.atproto.repo.deleteRecord', { token, body: { repo, collection, rkey } });
-		await call('deleteRecord, again', 'POST', 'com.atproto.repo.deleteRecord', { token, body: { repo, collection, rkey } });
-
-		await call('no token', 'POST', 'com.atproto.repo.putRecord', { body: { repo, collection, rkey, record } });
-		await call('bad token', 'POST', 'com.atproto.repo.putRecord', { token: 'x.y.z', body: { repo, collection, rkey, record } });
-		await call('refresh token as access', 'POST', 'com.atproto.repo.putRecord', { token: one.refreshJwt, body: { repo, collection, rkey, record } });
-		const { json: two } = await call('refreshSession', 'POST', 'com.atproto.server.refreshSession', { token: one.refreshJwt });
-		told['refresh fields'] = Object.keys(two).join(' ');
-		await call('old access after refresh', 'GET', 'com.atproto.server.getSession', { token });
-		const replay = await call('refreshSession, replayed', 'POST', 'com.atproto.server.refreshSession', { token: one.refreshJwt });
-		told['replay gives the same refresh token'] = replay.json.refreshJwt === two.refreshJwt
-			|| Buffer.from(replay.json.refreshJwt?.split('.')[1] ?? '', 'base64url').toString() === Buffer.from(two.refreshJwt.split('.')[1], 'base64url').toString();
-		await call('refreshSession, access token', 'POST', 'com.atproto.server.refreshSession', { token: two.accessJwt });
-		await call('deleteSession', 'POST', 'com.atproto.server.deleteSession', { token: two.refreshJwt });
-		await call('deleteSession, again', 'POST', 'com.atproto.server.deleteSession', { token: two.refreshJwt });
-		await call('refresh after deleteSession', 'POST', 'com.atproto.server.refreshSession', { token: two.refreshJwt });
-		await call('getSession after deleteSession', 'GET', 'com.atproto.server.getSession', { token: two.accessJwt });
+		const session = await sessionFacts(ask, told, ada);
+		await recordFacts(ask, told, pds, ada.did, session);
+		await refreshFacts(ask, told, session);
 	} finally {
 		await pds.stop();
 	}
 	return told;
+}
+
+const server = (name) => `com.atproto.server.${name}`, repository = (name) => `com.atproto.repo.${name}`;
+
+async function sessionFacts(ask, told, ada) {
+	const enter = (words, identifier, password) => ask(words, 'POST', server('createSession'), { body: { identifier, password } });
+	await enter('wrong password', ada.handle, 'wrong');
+	await enter('unknown handle', 'nobody.test', 'wrong');
+	const session = await enter('app password', ada.handle, ada.appPassword), token = session.accessJwt;
+	const claims = JSON.parse(Buffer.from(token.split('.')[1], 'base64url'));
+	told['session fields'] = Object.keys(session).join(' ');
+	told['the account\'s server'] = session.didDoc.service[0].serviceEndpoint;
+	told['access token'] = `${claims.exp - claims.iat} s, ${claims.scope}`;
+	await ask('getSession', 'GET', server('getSession'), { token });
+	await ask('getProfile', 'GET', 'app.bsky.actor.getProfile', { token, query: { actor: ada.did } });
+	return session;
+}
+
+async function recordFacts(ask, told, pds, repo, session) {
+	const collection = 'app.bsky.feed.post', rkey = '3kaaaaaaaaa2b', absent = '3kaaaaaaaaa2z';
+	const record = { $type: collection, text: 'one post', createdAt: '2026-01-01T00:00:00.000Z' };
+	const write = (words, name, more, token = session.accessJwt) =>
+		ask(words, 'POST', repository(name), { token, body: { repo, collection, rkey, record, ...more } });
+	const put = (words, more, token) => write(words, 'putRecord', more, token);
+	const get = (words, key) => ask(words, 'GET', repository('getRecord'), { query: { repo, collection, rkey: key } });
+
+	const first = await put('putRecord'), again = await put('putRecord again');
+	told['again is the same'] = `uri ${first.uri === again.uri}, cid ${first.cid === again.cid}`;
+	const other = await put('putRecord, other text', { record: { ...record, text: 'other words' } });
+	told['other text replaces'] = other.cid !== first.cid;
+	told['posts after three puts'] = (await pds.records(repo)).length;
+	await put('putRecord only if absent', { swapRecord: null });
+	await write('createRecord, taken rkey', 'createRecord');
+	await put('rkey that is no TID', { rkey: 'not a tid' });
+	await put('another\'s repository', { repo: 'did:plc:aaaaaaaaaaaaaaaaaaaaaaaa' });
+	await put('301 graphemes', { rkey: absent, record: { ...record, text: 'x'.repeat(301) } });
+	await put('no token', {}, null);
+	await put('bad token', {}, 'x.y.z');
+	await put('refresh token as access token', {}, session.refreshJwt);
+	await get('getRecord', rkey);
+	await get('getRecord, absent', absent);
+	await write('deleteRecord', 'deleteRecord');
+	await write('deleteRecord again', 'deleteRecord');
+}
+
+async function refreshFacts(ask, told, session) {
+	const claims = (token) => Buffer.from(token.split('.')[1], 'base64url').toString();
+	const refresh = (words, token) => ask(words, 'POST', server('refreshSession'), { token });
+	const next = await refresh('refreshSession', session.refreshJwt);
+	await ask('old access token after refresh', 'GET', server('getSession'), { token: session.accessJwt });
+	const replay = await refresh('refreshSession, consumed token', session.refreshJwt);
+	told['replay gives the same refresh token'] = claims(replay.refreshJwt) === claims(next.refreshJwt);
+	await refresh('refreshSession, access token', next.accessJwt);
+	await ask('deleteSession', 'POST', server('deleteSession'), { token: next.refreshJwt });
+	await ask('deleteSession again', 'POST', server('deleteSession'), { token: next.refreshJwt });
+	await refresh('refreshSession after deleteSession', next.refreshJwt);
+	await ask('access token after deleteSession', 'GET', server('getSession'), { token: next.accessJwt });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url))

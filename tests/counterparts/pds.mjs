@@ -13,8 +13,8 @@
 //   {"do":"seen"}    every request so far: {"method","path","status"}; status 0 where the answer was lost
 //   {"do":"expire"}  makes every access token used so far answer 400 ExpiredToken, as the PDS does after two hours
 //
-// The one thing to know: accounts name https://pds.example as their server, as real ones name a host that is not the
-// one they signed in at.  A client that follows the DID document, as it should, goes there; the test lets the door
+// The one thing to know: accounts name a host of host.bsky.network as their server, as real ones do, and not the one
+// they signed in at.  A client that follows the DID document, as it should, goes there; the test lets the door
 // stand in for that host, so that the faults are met on every way.
 import { createHash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
@@ -24,7 +24,7 @@ import net from 'node:net';
 import path from 'node:path';
 import readline from 'node:readline';
 
-const HOST = 'pds.example';
+const HOST = 'morel.us-east.host.bsky.network';
 const require = createRequire(import.meta.url);
 const say = (line) => process.stdout.write(JSON.stringify(line) + '\n');
 

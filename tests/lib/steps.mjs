@@ -76,6 +76,11 @@ async function send(request, to) {
 	}
 }
 
+function answerRecords(answer) {
+	if (!answer) return [];
+	return [[REC.status, '', answer.status], ...answer.headers.map(([k, v]) => [REC.header, k, v]), [REC.body, '', answer.body]];
+}
+
 // ---- the host ----
 
 export async function startHost(program, provider) {
@@ -110,26 +115,25 @@ export async function startHost(program, provider) {
 		return (await frame()).records;
 	}
 
-	// Runs one operation to its end: {verb, class, reason, code, message, results, requests}.
-	// events: what to say instead of the real answer, by number of the request, as {1: 'lost'}.
-	async function run(kind, { inputs = {}, secrets = {}, seed = '0'.repeat(64), now = Date.now(), to = {}, looking = false, phase = 'start', state = {} }) {
-		const kept = new Map(Object.entries(state)), requests = [];
-		let event = looking ? 'lost' : 'start', answer = null;
+	// Runs one operation to its end: {verb, class, reason, code, message, retryAfter, results, requests}.
+	async function run(kind, { inputs = {}, secrets = {}, seed = '0'.repeat(64), now = Date.now(), to = {} }) {
+		const kept = new Map(), requests = [];
+		let phase = 'start', event = 'start', looking = false, answer = null;
 		for (let n = 0; n < 50; n++) {
 			const action = await step([
 				[REC.kind, '', kind], [REC.phase, '', phase], [REC.event, '', event], [REC.now, '', now], [REC.seed, '', seed],
 				...Object.entries({ ...inputs, ...(looking && { looking: '1' }) }).map(([k, v]) => [REC.input, k, v]),
 				...[...kept].map(([k, v]) => [REC.state, k, v]),
-				...(answer ? [[REC.status, '', answer.status], ...answer.headers.map(([k, v]) => [REC.header, k, v]), [REC.body, '', answer.body]] : []),
+				...answerRecords(answer),
 			]);
 			const verb = one(action, REC.verb);
-			for (const r of action) if (r.kind === REC.state) r.value ? kept.set(r.key, r.value) : kept.delete(r.key);
+			for (const r of action.filter((r) => r.kind === REC.state)) r.value ? kept.set(r.key, r.value) : kept.delete(r.key);
 			if (verb === 'bug') throw new Error(one(action, REC.fault));
 			if (verb !== 'send') {
 				const failed = action.find((r) => r.kind === REC.class), words = action.find((r) => r.kind === REC.message);
 				return {
 					verb, class: failed?.value, reason: failed?.key, code: words?.key, message: words?.value, requests,
-					retryAfter: one(action, REC.seconds), state: Object.fromEntries(kept), phase,
+					retryAfter: one(action, REC.seconds),
 					results: Object.fromEntries(action.filter((r) => r.kind === REC.result).map((r) => [r.key, r.value])),
 				};
 			}

@@ -17,7 +17,8 @@ const account = { 'account.id': ada.did, 'account.host': pds.host, 'account.user
 const PUT = 'com.atproto.repo.putRecord';
 
 async function session() {
-	const { json } = await xrpc(pds.url, 'POST', 'com.atproto.server.createSession', { body: { identifier: ada.handle, password: ada.appPassword } });
+	const body = { identifier: ada.handle, password: ada.appPassword };
+	const { json } = await xrpc(pds.url, 'POST', 'com.atproto.server.createSession', { body });
 	return { 'token.access': json.accessJwt, 'token.refresh': json.refreshJwt };
 }
 
@@ -48,20 +49,23 @@ scene('identifies an account without a profile, and then with one', async () => 
 	const bare = await host.run('identify', { inputs: account, secrets, to });
 	assert.deepEqual(bare.results, { 'account.id': ada.did, 'account.username': 'ada.test', 'account.host': pds.host });
 	const record = { $type: 'app.bsky.actor.profile', displayName: 'Ada Lovelace' };
-	await xrpc(pds.url, 'POST', PUT, { token: secrets['token.access'], body: { repo: ada.did, collection: record.$type, rkey: 'self', record } });
+	const body = { repo: ada.did, collection: record.$type, rkey: 'self', record };
+	await xrpc(pds.url, 'POST', PUT, { token: secrets['token.access'], body });
 	const whole = await host.run('identify', { inputs: account, secrets, to });
 	assert.equal(whole.results['account.name'], 'Ada Lovelace');
 });
 
 scene('publishes; the PDS shows the very record', async () => {
-	const { verb, results } = await host.run('publish', post('Grüße: https://example.com/a_(b). #tag #1 (#zwei)', { inputs: { 'options.langs': 'de\npt-BR', link: 'https://example.org/page' } }));
+	const inputs = { 'options.langs': 'de\npt-BR', link: 'https://example.org/page' };
+	const { verb, results } = await host.run('publish', post('Grüße: https://example.com/a_(b). #tag #1 (#zwei)', { inputs }));
 	assert.equal(verb, 'done');
 	const [record] = await pds.records(ada.did);
 	assert.equal(record.uri, results.remote_id);
 	assert.equal(record.cid, results['extra.cid']);
 	assert.match(results.remote_url, new RegExp(`^https://bsky\\.app/profile/${ada.did}/post/[2-7a-z]{13}$`));
 	const bytes = Buffer.from(record.value.text);
-	const marked = record.value.facets.map(({ index, features: [f] }) => [bytes.toString('utf8', index.byteStart, index.byteEnd), f.uri ?? f.tag]);
+	const marked = record.value.facets.map(({ index: { byteStart, byteEnd }, features: [f] }) =>
+		[bytes.toString('utf8', byteStart, byteEnd), f.uri ?? f.tag]);
 	assert.deepEqual(marked, [['https://example.com/a_(b)', 'https://example.com/a_(b)'], ['#tag', 'tag'], ['#zwei', 'zwei']]);
 	assert.deepEqual(record.value.langs, ['de', 'pt-BR']);
 	assert.equal(record.value.embed.external.uri, 'https://example.org/page');
@@ -118,7 +122,8 @@ scene('failures are classified by what the PDS really says', async () => {
 	};
 	assert.equal(await end(post('x'.repeat(301))), 'rejected invalid_post');
 	assert.equal(await end({}, { secrets: { 'token.access': 'x.y.z' } }), 'auth token_invalid');
-	await pds.fault(PUT, 'status', { status: 429, headers: { 'retry-after': '17' }, body: { error: 'RateLimitExceeded', message: 'Rate Limit Exceeded' } });
+	const body = { error: 'RateLimitExceeded', message: 'Rate Limit Exceeded' };
+	await pds.fault(PUT, 'status', { status: 429, headers: { 'retry-after': '17' }, body });
 	const limited = await host.run('publish', post('never'));
 	assert.deepEqual([limited.class, limited.reason, limited.retryAfter], ['limit', 'rate_limited', '17']);
 	await pds.fault(PUT, 'status', { status: 503 });
