@@ -89,6 +89,7 @@ check: ## layers and style
 	tools/check-layers
 	tools/check-style
 	tests/tools/checks.sh
+	tests/tools/unit-file.sh
 
 clean:
 	rm -rf build build-*
