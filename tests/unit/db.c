@@ -21,6 +21,8 @@ static enum rc write_kinds(struct cx *cx, struct db_conn *c, void *arg)
 	(void)arg;
 	db_run(c, "CREATE TABLE kind (id INTEGER PRIMARY KEY, t TEXT, b BLOB, o INTEGER) STRICT", "");
 	db_run(c, "INSERT INTO kind VALUES (?1, ?2, ?3, ?4)", "isbo", (int64_t)1, "text", (const void *)"\0\1", (size_t)2, (int64_t)0);
+	CHECK_SOFT(db_run(c, "CREATE INDEX kind_t ON kind (t)", "") == 0);	/* not the 1 of the INSERT before */
+	CHECK_SOFT(db_run(c, "UPDATE kind SET o = NULL", "") == 1);
 	db_run(c, "INSERT INTO kind VALUES (?1, ?2, ?3, ?4)", "isbo", INT64_MAX, (const char *)NULL, (const void *)"", (size_t)0, (int64_t)7);
 	return db_fail(cx, c);
 }
@@ -133,6 +135,21 @@ TEST(a_reader_sees_one_moment)
 	store_close(&st);
 }
 
+TEST(a_statement_left_open_ends_with_its_reader)
+{
+	struct store st;
+	store_open(&st);
+	store_add(&st, 1);
+	store_add(&st, 2);
+	struct db_conn *c = db_take(st.db);
+	CHECK(db_next(db_query(c, "SELECT id FROM item", "")));
+	db_give(c);
+	store_add(&st, 3);
+	CHECK_INT(store_rows(&st), 3);	/* the same reader, a new moment */
+	CHECK_INT(db_scrub(&st.cx, st.db), RC_OK);
+	store_close(&st);
+}
+
 TEST(a_read_over_its_second_is_cut)
 {
 	struct store st;
@@ -199,6 +216,24 @@ TEST(a_returning_not_read_to_its_end_keeps_no_lock)
 	store_shut(&st);
 	store_again(&st);
 	CHECK_INT(store_rows(&st), 4);
+	store_close(&st);
+}
+
+static enum rc orphan(struct cx *cx, struct db_conn *c, void *arg)
+{
+	(void)cx, (void)arg;
+	STMT_AUTO struct stmt *s = db_query(c, "INSERT INTO child (id, parent) VALUES (2, 1), (3, 999) RETURNING id", "");
+	db_next(s);
+	return RC_OK;
+}
+
+TEST(foreign_keys_are_kept)
+{
+	struct store st;
+	store_open(&st);
+	store_add(&st, 1);
+	store_say(&st, "CREATE TABLE child (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES item(id)) STRICT");
+	CHECK_INT(db_write(&st.cx, st.db, orphan, NULL), RC_CONFLICT);
 	store_close(&st);
 }
 

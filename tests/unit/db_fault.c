@@ -175,13 +175,13 @@ TEST(a_closure_too_big_for_the_disk_harms_only_itself)
 
 struct flood { struct store *st; int64_t first; enum rc answer[FLOOD_EACH]; pthread_t thread; };
 
+static char flood_text[24001];
+
 static void *flood_run(void *arg)
 {
-	static char text[24001];
 	struct flood *f = arg;
-	memset(text, 'x', sizeof text - 1);
 	for (int64_t i = 0; i < FLOOD_EACH; i++) {
-		struct store_row row = {f->first + i, text + (i % 3) * 11000};
+		struct store_row row = {f->first + i, flood_text + (i % 3) * 11000};
 		struct cx cx;
 		cx_init(&cx, "flood");
 		f->answer[i] = db_write(&cx, f->st->db, store_insert, &row);
@@ -228,6 +228,7 @@ static const char *flood(struct store *st, void (*give_room)(void))
 	const char *wrong;
 	int ok, refused;
 
+	memset(flood_text, 'x', sizeof flood_text - 1);
 	for (int t = 0; t < FLOODERS; t++) {
 		floods[t] = (struct flood){.st = st, .first = 1000 * (t + 1)};
 		pthread_create(&floods[t].thread, NULL, flood_run, &floods[t]);
@@ -261,6 +262,19 @@ TEST(a_full_disk_refuses_and_recovers)
 	const char *wrong = flood(&st, shim_grow);
 	shim_room = -1;
 	CHECK_SAY(wrong == NULL, "%s", wrong);
+	store_close(&st);
+}
+
+TEST(on_a_full_disk_the_wal_is_used_again)
+{
+	struct store st;
+	store_open(&st);
+	store_add(&st, 1);
+	shim_room = 1 << 20;
+	for (int i = 0; i < 600; i++)	/* more than a MiB of pages, but fewer than an idle checkpoint waits for */
+		store_say(&st, "UPDATE item SET text = text || 'x' WHERE id = 1");
+	shim_room = -1;
+	CHECK_INT(store_rows(&st), 1);
 	store_close(&st);
 }
 
