@@ -3,7 +3,7 @@
  * shim that counts syncs of the WAL and fails writes and syncs on demand.
  *
  * The one thing to know: the shim puts its own file header before the real file, and hands everything down
- * but xWrite, xSync and xTruncate; shared memory goes straight to the real file.
+ * but xWrite and xSync; shared memory goes straight to the real file.
  */
 #ifndef MPS_TESTS_UNIT_DB_STORE_H
 #define MPS_TESTS_UNIT_DB_STORE_H
@@ -44,7 +44,10 @@ static int shim_reserved(sqlite3_file *f, int *r) { return shim_down(f)->pMethod
 static int shim_control(sqlite3_file *f, int op, void *arg) { return shim_down(f)->pMethods->xFileControl(shim_down(f), op, arg); }
 static int shim_sector(sqlite3_file *f) { return shim_down(f)->pMethods->xSectorSize(shim_down(f)); }
 static int shim_traits(sqlite3_file *f) { return shim_down(f)->pMethods->xDeviceCharacteristics(shim_down(f)); }
-static int shim_map(sqlite3_file *f, int page, int size, int extend, void volatile **pp) { return shim_down(f)->pMethods->xShmMap(shim_down(f), page, size, extend, pp); }
+static int shim_map(sqlite3_file *f, int page, int size, int extend, void volatile **pp)
+{
+	return shim_down(f)->pMethods->xShmMap(shim_down(f), page, size, extend, pp);
+}
 static int shim_shmlock(sqlite3_file *f, int at, int n, int flags) { return shim_down(f)->pMethods->xShmLock(shim_down(f), at, n, flags); }
 static void shim_barrier(sqlite3_file *f) { shim_down(f)->pMethods->xShmBarrier(shim_down(f)); }
 static int shim_unmap(sqlite3_file *f, int del) { return shim_down(f)->pMethods->xShmUnmap(shim_down(f), del); }

@@ -108,7 +108,8 @@ TEST(a_newer_store_is_refused_by_name)
 
 TEST(a_file_that_fails_leaves_nothing_of_itself)
 {
-	static const struct embed files[] = {ONE, FILE_OF("db/0002_bad.sql", "CREATE TABLE half (id TEXT);\nINSERT INTO nowhere VALUES (1);"), END};
+	static const struct embed files[] = {ONE,
+		FILE_OF("db/0002_bad.sql", "CREATE TABLE half (id TEXT);\nINSERT INTO nowhere VALUES (1);"), END};
 	struct store st;
 	int applied;
 	open_bare(&st);
