@@ -9,7 +9,6 @@
  */
 #include "core/io/http.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -22,9 +21,9 @@
 #include "core/base/failpoint.h"
 #include "core/base/log.h"
 #include "core/io/http_guard.h"
+#include "core/io/http_in.h"
 #include "core/io/http_out.h"
 
-#define HEADERS_MAX (64 * 1024)
 #define IDLE_MAX 64L			/* connections kept for the next transfer */
 
 struct http_transfer {
@@ -37,8 +36,7 @@ struct http_transfer {
 	void *arg;
 	bool fresh;
 	unsigned begun, opened, refused;	/* requests started, sockets opened, addresses refused */
-	bool head_seen, head_done, too_large;
-	struct buf headers, body;
+	struct http_in in;
 	char guard_words[HTTP_WORDS_SIZE], curl_words[CURL_ERROR_SIZE];
 	struct http_answer answer;
 };
@@ -144,8 +142,7 @@ static void transfer_drop(struct http_transfer *t)
 	}
 	http_target_free(&t->target);
 	http_out_free(&t->out);
-	buf_wipe(&t->headers);
-	buf_wipe(&t->body);
+	http_in_wipe(&t->in);
 	explicit_bzero(t, sizeof(*t));
 	free(t);
 }
@@ -200,66 +197,6 @@ static int begin(void *arg, char *ip, char *own_ip, int port, int own_port)
 	return t->fresh && t->begun > 1 ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
-static bool status_line(struct http_transfer *t, const char *line, size_t n)
-{
-	if (n < 5 || memcmp(line, "HTTP/", 5) != 0)
-		return false;
-	t->head_seen = true;
-	t->head_done = false;
-	buf_reset(&t->headers);		/* after a 1xx the next head counts */
-	return true;
-}
-
-static void header_keep(struct buf *out, const char *line, size_t n)
-{
-	const char *colon = memchr(line, ':', n);
-	const char *value;
-
-	if (colon == NULL || colon == line || isspace((unsigned char)line[0]))
-		return;
-	for (const char *c = line; c < colon; c++)
-		buf_addc(out, (char)tolower((unsigned char)*c));
-	buf_adds(out, ": ");
-	while (n > 0 && (line[n - 1] == ' ' || line[n - 1] == '\t'))
-		n--;
-	for (value = colon + 1; value < line + n && (*value == ' ' || *value == '\t'); value++)
-		;
-	for (; value < line + n; value++)
-		buf_addc(out, (unsigned char)*value < ' ' ? ' ' : *value);
-	buf_addc(out, '\n');
-}
-
-static size_t header_take(char *line, size_t size, size_t count, void *arg)
-{
-	struct http_transfer *t = arg;
-	size_t all = size * count, n = all;
-
-	while (n > 0 && (line[n - 1] == '\r' || line[n - 1] == '\n'))
-		n--;
-	if (status_line(t, line, n) || t->head_done)	/* what follows the head are trailers: not kept */
-		return all;
-	if (n == 0)
-		t->head_done = true;
-	else
-		header_keep(&t->headers, line, n);
-	if (buf_ok(&t->headers))
-		return all;
-	t->too_large = true;
-	return 0;
-}
-
-static size_t body_take(char *bytes, size_t size, size_t count, void *arg)
-{
-	struct http_transfer *t = arg;
-	size_t n = size * count;
-
-	t->too_large |= n > t->http->answer_max - t->body.len;
-	if (t->too_large)
-		return 0;
-	buf_add(&t->body, bytes, n);
-	return buf_ok(&t->body) ? n : 0;
-}
-
 /* ---- setting up ---- */
 
 #define SET(option, value) (bad |= (int)curl_easy_setopt(t->easy, (option), (value)))
@@ -299,10 +236,6 @@ static int setup_flow(struct http_transfer *t, const struct http_request *reques
 	SET(CURLOPT_TIMEOUT_MS, total_ms);
 	SET(CURLOPT_LOW_SPEED_LIMIT, 1L);
 	SET(CURLOPT_LOW_SPEED_TIME, t->http->stall_s);
-	SET(CURLOPT_HEADERFUNCTION, header_take);
-	SET(CURLOPT_HEADERDATA, t);
-	SET(CURLOPT_WRITEFUNCTION, body_take);
-	SET(CURLOPT_WRITEDATA, t);
 	SET(CURLOPT_ERRORBUFFER, t->curl_words);
 	SET(CURLOPT_PRIVATE, t);
 	return bad;
@@ -319,7 +252,8 @@ static bool transfer_start(struct http_transfer *t, const struct http_request *r
 {
 	t->easy = curl_easy_init();
 	return t->easy != NULL && setup_guard(t) == 0 && setup_flow(t, request) == 0 &&
-	       http_out_setup(&t->out, t->easy) == 0 && curl_multi_add_handle(t->http->multi, t->easy) == CURLM_OK;
+	       http_out_setup(&t->out, t->easy) == 0 && http_in_setup(&t->in, t->easy) == 0 &&
+	       curl_multi_add_handle(t->http->multi, t->easy) == CURLM_OK;
 }
 
 void http_send(struct http *h, const struct http_request *request, http_done_fn *done, void *arg)
@@ -335,8 +269,7 @@ void http_send(struct http *h, const struct http_request *request, http_done_fn 
 	t->arg = arg;
 	/* A person's URL shares no connection with anybody else's. */
 	t->fresh = request->fresh || request->egress == HTTP_USER;
-	buf_init(&t->headers, HEADERS_MAX);
-	buf_init(&t->body, h->answer_max);
+	http_in_init(&t->in, h->answer_max);
 	h->count++;
 	if (!http_guard_url(&h->guard, request->egress, request->url, &t->target, t->guard_words) ||
 	    !http_out_init(&t->out, request, t->guard_words))
@@ -366,9 +299,9 @@ static int64_t info_number(CURL *easy, CURLINFO what)
 static enum http_outcome outcome_of(struct http_transfer *t, CURLcode code, long request_size)
 {
 	/* A connection that closes inside the head is success to libcurl. */
-	if (code == CURLE_OK && t->answer.status >= 200 && t->head_done)
+	if (code == CURLE_OK && t->answer.status >= 200 && t->in.head_done)
 		return failpoint("http.lost") ? HTTP_LOST : HTTP_ANSWERED;
-	if (t->begun > 1 || request_size != 0 || t->head_seen)
+	if (t->begun > 1 || request_size != 0 || t->in.head_seen)
 		return HTTP_LOST;
 	return t->refused > 0 && t->opened == 0 ? HTTP_REFUSED : HTTP_UNSENT;
 }
@@ -383,18 +316,17 @@ static void conclude(struct http_transfer *t, CURLcode code)
 	a->curl_code = (int)code;
 	a->sent_bytes = request_size + info_number(t->easy, CURLINFO_SIZE_UPLOAD_T);
 	a->took_ms = info_number(t->easy, CURLINFO_TOTAL_TIME_T) / 1000;
-	a->too_large = t->too_large;
+	a->too_large = t->in.too_large;
 	a->outcome = outcome_of(t, code, request_size);
 	if (a->outcome == HTTP_REFUSED)
 		a->words = t->guard_words;
-	else if (t->too_large)
+	else if (t->in.too_large)
 		a->words = "the answer is larger than the ceiling";
 	else
 		a->words = t->curl_words[0] != '\0' ? t->curl_words : curl_easy_strerror(code);
 	if (a->outcome == HTTP_LOST && code == CURLE_OK) {	/* as if the answer had never come */
 		a->status = 0;
-		buf_wipe(&t->headers);
-		buf_wipe(&t->body);
+		http_in_wipe(&t->in);
 	}
 	curl_multi_remove_handle(t->http->multi, t->easy);
 	list_remove(&t->http->running, t);
@@ -427,8 +359,8 @@ static void deliver(struct http *h)
 	h->ended = (struct list){ 0 };
 	for (struct http_transfer *t = ended.first, *next; t != NULL; t = next) {
 		next = t->next;
-		t->answer.headers = &t->headers;
-		t->answer.body = &t->body;
+		t->answer.headers = &t->in.headers;
+		t->answer.body = &t->in.body;
 		h->count--;
 		t->done(t->arg, &t->answer);
 		transfer_drop(t);
