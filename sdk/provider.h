@@ -252,7 +252,7 @@ struct mps_host {
 	/* Reports trouble that did not stop the operation; reason as in fail(). */
 	void (*warn)(mps_op *op, const char *reason, const char *words);
 
-	/* Stores the secret behind a handle: name is access, refresh or targets.N.token; seconds is its lifetime
+	/* Stores the secret behind a handle: name is access or refresh; seconds is its lifetime
 	 * (0: does not expire).  Token answers that the descriptor declares are stored without this. */
 	void (*token)(mps_op *op, const char *name, const char *handle, int64_t seconds);
 

@@ -58,7 +58,7 @@ enum frame_kind {
 	REC_METHOD = 60,	/* key: GET POST PUT PATCH DELETE, value: safe | keyed | once */
 	REC_URL,		/* literal piece of the URL, already encoded */
 	REC_URL_HANDLE,		/* key: encoding (see below), value: handle name */
-	REC_REQ_HEADER,		/* key: name, value: literal piece; starts a header */
+	REC_REQ_HEADER,		/* key: name, value: literal piece; starts a header, or continues it if the key is "" */
 	REC_REQ_HEADER_HANDLE,	/* key: encoding, value: handle; continues the header before it */
 	REC_REQ_BODY,		/* literal bytes */
 	REC_REQ_BODY_HANDLE,	/* key: encoding, value: handle */
@@ -67,7 +67,8 @@ enum frame_kind {
 };
 
 /* Encodings of a handle: "raw" (header values, whole URLs), "percent" (path, query), "form", "json" (without
- * the quotes), "basic" (value is "handle:handle"; base64 of both joined by a colon). */
+ * the quotes), "basic" (value is "side:side", each percent-encoded: a handle's name, or "=" and literal text;
+ * base64 of both joined by a colon). */
 
 struct rec {
 	uint8_t kind;

@@ -112,27 +112,35 @@ static void write_json(struct buf *out, const char *value, size_t n)
 	buf_wipe(&quoted);
 }
 
+/* One side of "basic": "=" and literal text, or the name of a handle; percent-encoded. */
+static bool basic_side(const struct op *op, const char *side, size_t n, struct buf *out)
+{
+	BUF_AUTO struct buf name;
+	const char *value;
+
+	buf_init(&name, 16384);
+	if (n > 0 && side[0] == '=')
+		return text_unpercent(out, side + 1, n - 1, false);
+	if (!text_unpercent(&name, side, n, false) || (value = secret_find(op, buf_text(&name), &n)) == NULL)
+		return false;
+	buf_add(out, value, n);
+	return true;
+}
+
 static bool write_basic(const struct op *op, const char *pair, struct buf *out)
 {
-	const char *colon = strrchr(pair, ':'), *user, *password;
-	char first[128];
-	size_t n, m;
+	const char *colon = strchr(pair, ':');
 	struct buf joined;
+	bool ok;
 
-	if (colon == NULL || (size_t)(colon - pair) >= sizeof first)
-		return false;
-	snprintf(first, sizeof first, "%.*s", (int)(colon - pair), pair);
-	user = secret_find(op, first, &n);
-	password = secret_find(op, colon + 1, &m);
-	if (user == NULL || password == NULL)
-		return false;
 	buf_init(&joined, 65536);
-	buf_add(&joined, user, n);
+	ok = colon != NULL && basic_side(op, pair, (size_t)(colon - pair), &joined);
 	buf_addc(&joined, ':');
-	buf_add(&joined, password, m);
-	text_base64(out, joined.data, joined.len);
+	ok = ok && basic_side(op, colon + 1, strlen(colon + 1), &joined);
+	if (ok)
+		text_base64(out, joined.data, joined.len);
 	buf_wipe(&joined);
-	return true;
+	return ok;
 }
 
 bool secret_write(const struct op *op, const char *encoding, const char *handle, struct buf *out)

@@ -63,8 +63,10 @@ static void add_record(struct building *b, const struct rec *r)
 		buf_addf(&b->shown, "{%.*s}", (int)r->value_len, r->value);
 		break;
 	case REC_REQ_HEADER:
-		end_header(b);
-		buf_addf(&b->headers, "%.*s: ", (int)r->key_len, r->key);
+		if (r->key_len > 0) {
+			end_header(b);
+			buf_addf(&b->headers, "%.*s: ", (int)r->key_len, r->key);
+		}
 		buf_add(&b->headers, r->value, r->value_len);
 		b->in_header = true;
 		break;
