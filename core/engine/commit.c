@@ -28,6 +28,7 @@ void op_commit(struct op *op, enum after after)
 
 /* ---- inside the writer: may run more than once ------------------------------------------------------ */
 
+/* The numbered handles alone: their records are copied as they lie in the bag, head (7 bytes) included. */
 static enum rc seal_numbered(struct cx *cx, struct db_conn *c, struct op *op, struct buf *out)
 {
 	DATA_KEY_AUTO struct data_key key = {0};
@@ -102,12 +103,30 @@ static enum rc grant_effects(struct cx *cx, struct db_conn *c, struct op *op, in
 	return RC_OK;
 }
 
+/* After an I/O error in COMMIT the rows themselves tell whether this change is there already. */
+static bool applied(struct db_conn *c, const struct op *op)
+{
+	const struct delivery_move *m = &op->change.to;
+	int64_t claim = op->claim + (op->change.claim ? 1 : 0) + (m->advance ? 1 : 0);
+
+	if (!op->e->uncertain)
+		return false;
+	if (op->publish)
+		return db_number(c, 0, "SELECT COUNT(*) FROM delivery WHERE id = ?1 AND state = ?2 AND owner_epoch = ?3 AND claim = ?4"
+				 " AND updated_at >= ?5", "ssiii", op->d.id,
+				 op->change.move ? delivery_state_name(m->to) : "processing", op->e->epoch, claim, op->e->out_at) > 0;
+	return db_number(c, 0, "SELECT COUNT(*) FROM operation WHERE id = ?1 AND status = ?2 AND phase = ?3 AND updated_at >= ?4", "sssi",
+			 op->id, op->row.status, op->row.phase, op->e->out_at) > 0;
+}
+
 static enum rc apply(struct cx *cx, struct db_conn *c, struct op *op, int64_t now)
 {
 	struct change *ch = &op->change;
 	enum rc rc = RC_OK;
 
 	ch->fenced_off = false;
+	if (applied(c, op))
+		return db_rc(c);
 	for (const struct attempt *t = op->attempts; t != NULL; t = t->next)
 		attempt_add(c, &op->row.owner, op->id, op->row.delivery_id, t);
 	if (op->publish && !move(c, op, now)) {
@@ -172,6 +191,8 @@ void commit_flush(struct engine *e)
 		return;
 	}
 	take = e->solo ? 1 : e->batch_count < e->batch_size ? e->batch_count : e->batch_size;
+	e->out_at = clock_now();
+	e->uncertain = false;
 	memcpy(e->out, e->batch, sizeof *e->out * (size_t)take);
 	memmove(e->batch, e->batch + take, sizeof *e->batch * (size_t)(e->batch_count - take));
 	e->batch_count -= take;
@@ -247,6 +268,7 @@ static void go_on(struct op *op)
 static void keep(struct engine *e, enum rc rc)
 {
 	e->commit_retry_at = clock_mono() + RETRY_MS;
+	e->uncertain = e->uncertain || rc == RC_IO;
 	if (rc == RC_FULL || rc == RC_IO || rc == RC_UNAVAILABLE)
 		return;
 	if (e->out_count == 1) {

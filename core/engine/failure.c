@@ -127,6 +127,38 @@ static void retry(struct op *op, const char *code, const char *message, const ch
 	requeue(op, wait > op->retry_after_ms ? wait : op->retry_after_ms, code, message, platform_code);
 }
 
+void outcome_block(struct op *op, const char *reason)
+{
+	block(op, reason, text_eq(reason, "reauth") ? "connection_reauth_required" : "connection_not_found",
+	      "the connection cannot be used now", NULL);
+	op_commit(op, AFTER_END);
+}
+
+void outcome_missed(struct op *op)
+{
+	bool hold = text_eq(op->d.on_missed, "hold");
+
+	op_change(op, "running")->save = false;
+	op_move(op, hold ? DELIVERY_BLOCKED : DELIVERY_SKIPPED, "missed", 0);
+	op_commit(op, AFTER_END);
+}
+
+void outcome_later(struct op *op, int64_t ms)
+{
+	op_change(op, "running")->save = false;
+	op_move(op, DELIVERY_QUEUED, "rate_limited", clock_now() + ms);
+	op_commit(op, AFTER_END);
+}
+
+void outcome_recover(struct op *op)
+{
+	op->row.resent = 1;
+	if (op->platform != NULL && op->repeat == REPEAT_KEYED && op->intent.len > 0 && key_alive(op, clock_now()))
+		op_wait(op, 0, true);
+	else
+		unconfirmed(op, "the server stopped between the request and its answer");
+}
+
 /* ---- classes ---------------------------------------------------------------------------------------- */
 
 static void on_rejected(struct op *op, const struct action *a)
@@ -178,7 +210,7 @@ static void on_limit(struct op *op, const struct action *a)
 {
 	int64_t wait = op->retry_after_ms > 0 ? op->retry_after_ms : backoff_ms(op->d.retries + 3);
 
-	limit_block(op->e->limit, op->d.connection_id, clock_now() + wait);
+	limit_block(op->e->limit, op->d.connection_id, clock_mono() + wait);
 	requeue(op, wait, "platform_rate_limited", a->message, a->platform_code);
 }
 
@@ -262,7 +294,7 @@ static bool resend(struct op *op)
 		return false;
 	op->resends++;
 	op->row.resent = 1;
-	op_wait(op, wait);
+	op_wait(op, wait, true);
 	return true;
 }
 

@@ -75,30 +75,6 @@ void op_free(struct op *op)
 	free(op);
 }
 
-bool op_active_delivery(const struct engine *e, const char *id)
-{
-	for (const struct op *op = e->ops.next; op != &e->ops; op = op->next)
-		if (op->publish && text_eq(op->d.id, id))
-			return true;
-	return false;
-}
-
-bool op_active_connection(const struct engine *e, const char *id)
-{
-	for (const struct op *op = e->ops.next; op != &e->ops; op = op->next)
-		if (op->publish && !op->looking && !op->accepted && text_eq(op->d.connection_id, id))
-			return true;
-	return false;
-}
-
-bool op_active_operation(const struct engine *e, const char *id)
-{
-	for (const struct op *op = e->ops.next; op != &e->ops; op = op->next)
-		if (text_eq(op->id, id))
-			return true;
-	return false;
-}
-
 /* ---- grant and connection ------------------------------------------------------------------------- */
 
 /* Handles that an earlier step was given lie sealed in the operation's row. */
@@ -128,8 +104,11 @@ bool op_reload_grant(struct op *op)
 	struct db_conn *c = db_take(op->e->db);
 	bool ok = grant_load(c, op->grant.id, &op->arena, &op->grant);
 
-	if (ok)
+	if (ok) {
 		secret_load(op, c);
+		if (text_eq(op->grant.status, "reauth_required") || text_eq(op->grant.status, "revoked"))
+			op->blocked = "reauth";
+	}
 	db_give(c);
 	return ok;
 }
@@ -235,6 +214,7 @@ static void take_row(struct op *op)
 	op->row.id = op->id;
 	op->phase = o->phase;
 	op->event = o->event;
+	op->secret_count = 0;
 	buf_add(&op->saved, o->state, o->state_len);
 	buf_add(&op->intent, o->intent, o->intent_len);
 	op->repeat = text_eq(o->intent_class, "keyed") ? REPEAT_KEYED : text_eq(o->intent_class, "once") ? REPEAT_ONCE : REPEAT_SAFE;
@@ -268,6 +248,9 @@ struct op *op_of_delivery(struct engine *e, struct db_conn *c, const char *deliv
 		new_row(op);
 	op->state = op->d.state;
 	op->claim = op->d.claim;
+	op->claimed = op->state != DELIVERY_QUEUED;
+	op->looking = op->state == DELIVERY_UNCONFIRMED;
+	op->accepted = op->state == DELIVERY_AWAITING_PLATFORM || op->state == DELIVERY_AWAITING_USER;
 	op->row.connection_id = op->d.connection_id;
 	if (!gather(op, c)) {
 		op_free(op);
@@ -295,5 +278,31 @@ struct op *op_of_operation(struct engine *e, struct db_conn *c, const char *oper
 	if (op->row.input != NULL && json_parse(&op->cx, &op->arena, op->row.input, strlen(op->row.input), &root) == RC_OK)
 		json_inputs(op, "", root);
 	published_inputs(op, c);
+	return op;
+}
+
+struct op *op_of_refresh(struct engine *e, struct db_conn *c, const char *grant_id)
+{
+	struct op *op = op_new(e);
+	int64_t now = clock_now();
+
+	id_new(op->id, "op");
+	op->claimed = true;
+	op->row = (struct operation){
+		.id = op->id, .kind = "refresh", .grant_id = arena_text(&op->arena, grant_id), .status = "running", .phase = "start",
+		.event = "start", .key_number = 1, .created_at = now, .deadline_at = now + operation_lifetime("refresh"),
+	};
+	op->phase = op->event = "start";
+	if (!grant_load(c, grant_id, &op->arena, &op->grant)) {
+		op_free(op);
+		return NULL;
+	}
+	op->row.owner = op->grant.owner;
+	op->row.platform = op->grant.platform;
+	op->row.provider = op->grant.provider;
+	if (!gather(op, c)) {
+		op_free(op);
+		return NULL;
+	}
 	return op;
 }

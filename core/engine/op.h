@@ -77,6 +77,7 @@ struct op {
 	bool accepted;				/* an irreversible request was answered: nothing may be sent anew */
 	bool auth_tried;			/* one refresh per run */
 	int steps, polls, resends;
+	bool again;				/* a timer that repeats the request instead of a step */
 	int64_t wake_at;			/* OP_WAITING, by clock_mono */
 	int64_t intent_boot;			/* clock_boot when the intent was made */
 	/* request and answer */
@@ -99,7 +100,7 @@ struct op {
 	bool secret_touched;
 };
 
-struct org_due { char id[ID_MAX]; int64_t due_at, claimed; };
+struct org_due { char id[ID_MAX]; int64_t due_at; uint64_t claimed; };
 
 struct engine {
 	struct engine_config config;
@@ -118,14 +119,17 @@ struct engine {
 	/* one commit out at a time; what this turn learned waits in `batch` */
 	struct op **batch, **out;
 	int batch_count, out_count, batch_size;
-	bool out_running, solo;			/* solo: one op per commit, to find the one that fails */
+	bool out_running;
+	bool solo;				/* one op per commit, to find the one that fails */
+	bool uncertain;				/* the last try ended in an I/O error: it may have been committed */
+	int64_t out_at;				/* when this batch was first tried */
 	int64_t commit_retry_at;
 	/* claiming */
 	int64_t scan_at;			/* next time to look for due rows; 0: now */
 	int64_t clean_at;
-	bool scan_full;				/* the last scan filled its batch: more may wait */
-	char (*lately)[ID_MAX];			/* organizations in the order of their last claim, oldest first */
-	int lately_count;
+	struct org_due *orgs;			/* sorted by id; claimed: number of the last claim */
+	int org_count;
+	uint64_t claim_number;
 	/* shared with other threads under `lock` */
 	pthread_mutex_t lock;
 	pthread_cond_t ended;			/* of an op: engine_wait; of a reload */
@@ -141,11 +145,9 @@ struct engine {
 /* load.c: ops from rows, one read connection at a time */
 struct op *op_of_delivery(struct engine *e, struct db_conn *c, const char *delivery_id);
 struct op *op_of_operation(struct engine *e, struct db_conn *c, const char *operation_id);
+struct op *op_of_refresh(struct engine *e, struct db_conn *c, const char *grant_id);	/* a new one, not yet stored */
 bool op_reload_grant(struct op *op);	/* reads grant and secrets again after a refresh */
 void op_free(struct op *op);
-bool op_active_delivery(const struct engine *e, const char *delivery_id);
-bool op_active_connection(const struct engine *e, const char *connection_id);
-bool op_active_operation(const struct engine *e, const char *operation_id);
 void op_input(struct op *op, const char *key, const char *value);
 void op_input_int(struct op *op, const char *key, int64_t value);
 
@@ -174,9 +176,13 @@ void commit_collect(struct engine *e);
 void outcome_action(struct op *op, const struct action *a);
 void outcome_resume(struct op *op);		/* a claimed row goes on: its stored intent, or its stored phase */
 void outcome_fail(struct op *op, const struct action *a);
+void outcome_block(struct op *op, const char *reason);	/* the connection cannot be used */
+void outcome_missed(struct op *op);		/* too late, as its policy says: skipped or held */
+void outcome_later(struct op *op, int64_t ms);	/* out of tokens in its bucket */
+void outcome_recover(struct op *op);		/* committing under a dead owner */
 void outcome_look(struct op *op, bool absent);	/* a reconciling look that did not find it */
 void commit_intent(struct op *op);		/* durable first, then the bytes */
-void op_wait(struct op *op, int64_t ms);	/* in memory; then op_timer */
+void op_wait(struct op *op, int64_t ms, bool again);	/* in memory; then op_timer: the request again, or a step */
 void op_timer(struct op *op);
 void op_refreshed(struct op *op, bool ok);	/* after refresh_wait: the request is sent again with new tokens */
 bool op_fresh_enough(const struct op *op);	/* its committed intent may still leave now */
@@ -190,6 +196,7 @@ bool key_alive(const struct op *op, int64_t now);	/* the publish key may still b
 const char *op_error(struct op *op, const char *code, const char *message, const char *platform_code, bool retryable);
 
 /* refresh.c */
+enum rc refresh_lease(struct cx *cx, struct db_conn *c, struct op *op, int64_t now);	/* effect of its first intent */
 bool refresh_needed(const struct op *op, int64_t now);
 void refresh_wait(struct op *op);		/* the op waits until the grant was refreshed, then op_refreshed */
 void refresh_ended(struct engine *e, const char *grant_id, bool ok);
@@ -201,10 +208,9 @@ void connect_failed(struct op *op, const char *code, const char *message, bool d
 void connect_lost(struct op *op);		/* an exchange or refresh whose answer was not seen */
 void connect_fail_class(struct op *op, const struct action *a);
 
-/* claim.c, recover.c, clean.c */
+/* claim.c, recover.c */
 void claim_due(struct engine *e);
 enum rc recover(struct cx *cx, struct engine *e);
-void clean_turn(struct engine *e);
 
 int64_t backoff_ms(int64_t retries);		/* 2 s doubling to 30 min, with jitter */
 

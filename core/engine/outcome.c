@@ -50,10 +50,11 @@ bool key_alive(const struct op *op, int64_t now)
 	return d->window_ms == 0 || op->row.key_at == 0 || now < op->row.key_at + d->window_ms - d->settle_ms;
 }
 
-void op_wait(struct op *op, int64_t ms)
+void op_wait(struct op *op, int64_t ms, bool again)
 {
 	op->at = OP_WAITING;
 	op->wake_at = clock_mono() + ms;
+	op->again = again;
 }
 
 /* ---- send ------------------------------------------------------------------------------------------ */
@@ -86,6 +87,8 @@ void commit_intent(struct op *op)
 	op->row.due_at = 0;
 	if (op->publish)
 		op_move(op, DELIVERY_COMMITTING, NULL, 0);
+	else if (text_eq(op->row.kind, "refresh"))
+		op->change.effect = refresh_lease;
 	op_commit(op, AFTER_SEND);
 }
 
@@ -162,7 +165,7 @@ static void on_wait(struct op *op, const struct action *a)
 
 	op->phase = a->phase;
 	if (op->looking) {
-		op_wait(op, poll_ms(a->seconds, op->polls++));
+		op_wait(op, poll_ms(a->seconds, op->polls++), false);
 		return;
 	}
 	if (op->publish && op->repeat != REPEAT_SAFE && op->answered)
@@ -205,10 +208,15 @@ static void on_wait_user(struct op *op, const struct action *a)
 
 void op_timer(struct op *op)
 {
-	if (op->publish && op->state == DELIVERY_COMMITTING && op->repeat != REPEAT_SAFE && op->intent.len > 0)
-		commit_intent(op);	/* the same request with the same key, after an unknown outcome */
-	else
+	bool again = op->again;
+
+	op->again = false;
+	if (!again)
 		op_step(op, "timer");
+	else if (op->repeat != REPEAT_SAFE)
+		commit_intent(op);	/* the same request with the same key or token, after an unknown outcome */
+	else
+		op_send(op);
 }
 
 /* ---- ends ------------------------------------------------------------------------------------------ */

@@ -128,7 +128,8 @@ bool grant_lease(struct db_conn *c, const struct grant *g, const char *operation
 {
 	return db_run(c,
 		"UPDATE auth_grant SET refresh_operation_id = ?3, refresh_at = NULL, updated_at = ?5"
-		" WHERE id = ?1 AND organization_id = ?2 AND token_version = ?4 AND refresh_operation_id IS NULL",
+		" WHERE id = ?1 AND organization_id = ?2 AND token_version = ?4"
+		" AND (refresh_operation_id IS NULL OR refresh_operation_id = ?3)",
 		"sssii", g->id, g->owner.organization_id, operation_id, g->token_version, now) == 1;
 }
 

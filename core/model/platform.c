@@ -312,7 +312,7 @@ const struct dedupe *platform_dedupe(const struct platform *p, const char *accou
 	static const struct dedupe none = {"default", DEDUPE_NONE, 0, 60000, 0};
 	const struct dedupe *fallback = &none;
 
-	for (int i = 0; i < p->dedupe_count; i++) {
+	for (int i = 0; p != NULL && i < p->dedupe_count; i++) {
 		if (account_type != NULL && text_eq(p->dedupe[i].account_type, account_type))
 			return &p->dedupe[i];
 		if (text_eq(p->dedupe[i].account_type, "default"))

@@ -1,0 +1,301 @@
+/*
+ * Claiming: which due rows become operations now.
+ *
+ * Fair: organizations are taken in the order of their last claim, each gets a share, what is left is filled.
+ * Ordered: a delivery waits while its connection has one in processing or committing.  Nothing here writes; the
+ * claim itself is part of the first commit, under the row's claim number and content version.
+ */
+#include "core/engine/op.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/base/text.h"
+
+#define PAGE 200
+#define PAGES 5
+#define SCAN_MS 5000		/* look at least this often: the wall clock may have been set */
+#define SET_SIZE 16384		/* ids in work; a power of two over four times the ops */
+
+struct scan {
+	struct engine *e;
+	struct db_conn *c;
+	int64_t now, next;	/* next: the earliest time at which something becomes due */
+	int room;
+	const char *set[SET_SIZE];
+};
+
+/* ---- ids in work --------------------------------------------------------------------------------------- */
+
+static size_t slot_of(const struct scan *s, const char *id)
+{
+	uint32_t h = 2166136261u;
+
+	for (const char *p = id; *p != '\0'; p++)
+		h = (h ^ (unsigned char)*p) * 16777619u;
+	h &= SET_SIZE - 1;
+	while (s->set[h] != NULL && !text_eq(s->set[h], id))
+		h = (h + 1) & (SET_SIZE - 1);
+	return h;
+}
+
+static void in_work(struct scan *s, const char *id)
+{
+	if (id != NULL)
+		s->set[slot_of(s, id)] = id;
+}
+
+static bool is_in_work(const struct scan *s, const char *id)
+{
+	return s->set[slot_of(s, id)] != NULL;
+}
+
+/* An op that only reads (looking, polling) does not hold its connection. */
+static void note_op(struct scan *s, const struct op *op)
+{
+	in_work(s, op->id);
+	if (!op->publish)
+		return;
+	in_work(s, op->d.id);
+	if (!op->looking && !op->accepted)
+		in_work(s, op->d.connection_id);
+}
+
+/* ---- one delivery -------------------------------------------------------------------------------------- */
+
+static bool too_late(const struct op *op, int64_t now)
+{
+	return op->state == DELIVERY_QUEUED && op->d.late_after > 0 && now > op->d.late_after && op->d.claimed_at == 0 &&
+	       !text_eq(op->d.on_missed, "publish");
+}
+
+static bool within_rate(struct op *op, int64_t *ret_wait)
+{
+	double rate = op->platform ? op->platform->publish_per_s : 0;
+
+	*ret_wait = 0;
+	return op->looking || op->accepted ||
+	       limit_take(op->e->limit, op->d.connection_id, rate > 0 ? rate : 1000, rate > 0 ? op->platform->publish_burst : 1000,
+			  clock_mono(), ret_wait);
+}
+
+static void start(struct op *op, int64_t now)
+{
+	int64_t wait;
+
+	if (op->blocked != NULL && op->state == DELIVERY_QUEUED)
+		outcome_block(op, op->blocked);
+	else if (too_late(op, now))
+		outcome_missed(op);
+	else if (!within_rate(op, &wait))
+		outcome_later(op, wait);
+	else if (refresh_needed(op, now))
+		refresh_wait(op);
+	else
+		outcome_resume(op);
+}
+
+static void admit(struct scan *s, const char *delivery_id)
+{
+	struct op *op = op_of_delivery(s->e, s->c, delivery_id);
+
+	if (op == NULL)
+		return;
+	s->room--;
+	note_op(s, op);
+	start(op, s->now);
+}
+
+/* ---- one organization ---------------------------------------------------------------------------------- */
+
+struct candidate { char id[ID_MAX], connection_id[ID_MAX]; };
+
+static int read_page(struct scan *s, const char *state, const char *org, int offset, struct candidate *page)
+{
+	int n = 0;
+	STMT_AUTO struct stmt *q = db_query(s->c,
+		"SELECT id, connection_id FROM delivery WHERE state = ?1 AND organization_id = ?2 AND due_at <= ?3"
+		" ORDER BY due_at LIMIT 200 OFFSET ?4", "ssii", state, org, s->now, (int64_t)offset);
+
+	while (n < PAGE && db_next(q)) {
+		snprintf(page[n].id, ID_MAX, "%s", db_text_or(q, 0, ""));
+		snprintf(page[n].connection_id, ID_MAX, "%s", db_text_or(q, 1, ""));
+		n++;
+	}
+	return n;
+}
+
+/* Admits up to share rows of an organization; returns how many. */
+static int claim_org(struct scan *s, const char *state, const char *org, int share)
+{
+	bool ordered = text_eq(state, "queued");
+	struct candidate *page = malloc(sizeof *page * PAGE);
+	int taken = 0, n = PAGE;
+
+	for (int p = 0; page != NULL && p < PAGES && n == PAGE && taken < share && s->room > 0; p++) {
+		n = read_page(s, state, org, p * PAGE, page);
+		for (int i = 0; i < n && taken < share && s->room > 0; i++) {
+			if (is_in_work(s, page[i].id) || (ordered && is_in_work(s, page[i].connection_id)))
+				continue;
+			admit(s, page[i].id);
+			taken++;
+		}
+	}
+	free(page);
+	return taken;
+}
+
+/* ---- all organizations --------------------------------------------------------------------------------- */
+
+static uint64_t claimed_before(const struct engine *e, const char *id)
+{
+	int low = 0, high = e->org_count;
+
+	while (low < high) {
+		int middle = (low + high) / 2, d = strcmp(e->orgs[middle].id, id);
+
+		if (d == 0)
+			return e->orgs[middle].claimed;
+		if (d < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return 0;
+}
+
+/* One index seek per organization that has rows in this state: its earliest due time. */
+static int list_orgs(struct scan *s, const char *state, struct org_due **ret)
+{
+	struct org_due *orgs = NULL;
+	char last[ID_MAX] = "";
+	int n = 0, size = 0;
+
+	for (;;) {
+		STMT_AUTO struct stmt *q = db_query(s->c,
+			"SELECT organization_id, due_at FROM delivery WHERE state = ?1 AND organization_id > ?2 AND due_at IS NOT NULL"
+			" ORDER BY organization_id, due_at LIMIT 1", "ss", state, last);
+
+		if (!db_next(q))
+			break;
+		if (n == size) {
+			size = size ? size * 2 : 64;
+			orgs = realloc(orgs, sizeof *orgs * (size_t)size);
+			if (orgs == NULL)
+				abort();
+		}
+		snprintf(orgs[n].id, ID_MAX, "%s", db_text_or(q, 0, ""));
+		orgs[n].due_at = db_int(q, 1);
+		orgs[n].claimed = claimed_before(s->e, orgs[n].id);
+		memcpy(last, orgs[n++].id, ID_MAX);
+	}
+	*ret = orgs;
+	return n;
+}
+
+static int by_claim(const void *a, const void *b)
+{
+	const struct org_due *x = a, *y = b;
+
+	return x->claimed < y->claimed ? -1 : x->claimed > y->claimed;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct org_due *x = a, *y = b;
+
+	return strcmp(x->id, y->id);
+}
+
+static void claim_state(struct scan *s, const char *state)
+{
+	struct org_due *orgs;
+	int n = list_orgs(s, state, &orgs), due = 0, share;
+
+	for (int i = 0; i < n; i++) {
+		if (orgs[i].due_at > s->now && orgs[i].due_at < s->next)
+			s->next = orgs[i].due_at;
+		due += orgs[i].due_at <= s->now;
+	}
+	share = due > 0 ? s->room / due : 0;
+	qsort(orgs, (size_t)n, sizeof *orgs, by_claim);
+	for (int round = 0; round < 2 && due > 0; round++)
+		for (int i = 0; i < n && s->room > 0; i++)
+			if (orgs[i].due_at <= s->now && claim_org(s, state, orgs[i].id, round == 0 ? (share > 0 ? share : 1) : s->room) > 0)
+				orgs[i].claimed = ++s->e->claim_number;
+	if (text_eq(state, "queued")) {
+		qsort(orgs, (size_t)n, sizeof *orgs, by_id);
+		free(s->e->orgs);
+		s->e->orgs = orgs;
+		s->e->org_count = n;
+	} else {
+		free(orgs);
+	}
+}
+
+/* ---- operations of other kinds --------------------------------------------------------------------------- */
+
+static void start_operation(struct scan *s, const char *id)
+{
+	struct op *op = op_of_operation(s->e, s->c, id);
+
+	if (op == NULL)
+		return;
+	note_op(s, op);
+	if (text_eq(op->event, "lost"))
+		connect_lost(op);
+	else if (refresh_needed(op, s->now))
+		refresh_wait(op);
+	else
+		op_step(op, op->event);
+}
+
+static void claim_operations(struct scan *s)
+{
+	char ids[PAGE][ID_MAX];
+	int n = 0;
+	int64_t next;
+
+	{
+		STMT_AUTO struct stmt *q = db_query(s->c,
+			"SELECT id FROM operation WHERE status = 'running' AND kind <> 'publish' AND due_at <= ?1 ORDER BY due_at LIMIT 200",
+			"i", s->now);
+
+		while (n < PAGE && db_next(q))
+			snprintf(ids[n++], ID_MAX, "%s", db_text_or(q, 0, ""));
+	}
+	for (int i = 0; i < n; i++)
+		if (!is_in_work(s, ids[i]))
+			start_operation(s, ids[i]);
+	next = db_number(s->c, 0, "SELECT MIN(due_at) FROM operation WHERE status = 'running' AND kind <> 'publish' AND due_at > ?1", "i", s->now);
+	if (next > 0 && next < s->next)
+		s->next = next;
+}
+
+void claim_due(struct engine *e)
+{
+	static const char *const states[] = {"unconfirmed", "awaiting_platform", "awaiting_user", "queued"};
+	struct scan *s = calloc(1, sizeof *s);
+	int limit = e->config.conf->in_flight > 0 ? e->config.conf->in_flight : 1000;
+	int batch = e->config.conf->claim_batch > 0 ? e->config.conf->claim_batch : 200;
+
+	if (s == NULL)
+		abort();
+	s->e = e;
+	s->now = clock_now();
+	s->next = s->now + SCAN_MS;
+	s->room = limit - e->active < batch ? limit - e->active : batch;
+	s->c = db_take(e->db);
+	for (const struct op *op = e->ops.next; op != &e->ops; op = op->next)
+		note_op(s, op);
+	claim_operations(s);
+	refresh_due(e, s->c, s->now);
+	for (size_t i = 0; i < sizeof states / sizeof states[0] && s->room > 0; i++)
+		claim_state(s, states[i]);
+	db_give(s->c);
+	e->scan_at = s->room > 0 ? s->next : s->now + 5;	/* full: come back as soon as this batch is out */
+	free(s);
+}

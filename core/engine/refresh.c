@@ -1,0 +1,96 @@
+/*
+ * Refreshing tokens: single flight per grant.  An op that needs fresh tokens waits here; one refresh operation
+ * runs; then every waiter reads the grant again.  The lease in the store (taken with the refresh's intent)
+ * keeps a second process out, and tells a restart that the old token may be burnt.
+ */
+#include "core/engine/op.h"
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/base/text.h"
+
+#define EARLY_MS (60 * 1000)
+#define DUE_MAX 50
+
+bool refresh_needed(const struct op *op, int64_t now)
+{
+	static const char *const own[] = {"authorize", "exchange", "refresh", NULL};
+
+	for (int i = 0; own[i] != NULL; i++)
+		if (text_eq(own[i], op->row.kind))
+			return false;
+	return op->has_grant && op->target == NULL && op->grant.refreshable && op->grant.expires_at > 0 &&
+	       now > op->grant.expires_at - EARLY_MS;
+}
+
+static struct op *running(struct engine *e, const char *grant_id)
+{
+	for (struct op *op = e->ops.next; op != &e->ops; op = op->next)
+		if (text_eq(op->row.kind, "refresh") && text_eq(op->grant.id, grant_id))
+			return op;
+	return NULL;
+}
+
+static struct op *start(struct engine *e, struct db_conn *c, const char *grant_id)
+{
+	struct op *op = op_of_refresh(e, c, grant_id);
+
+	if (op != NULL)
+		op_step(op, "start");
+	return op;
+}
+
+void refresh_wait(struct op *op)
+{
+	struct engine *e = op->e;
+
+	op->at = OP_REFRESHING;
+	if (running(e, op->grant.id) == NULL) {
+		struct db_conn *c = db_take(e->db);
+		struct op *refresh = start(e, c, op->grant.id);
+
+		db_give(c);
+		if (refresh == NULL)
+			op_refreshed(op, false);
+	}
+}
+
+enum rc refresh_lease(struct cx *cx, struct db_conn *c, struct op *op, int64_t now)
+{
+	(void)cx;
+	if (!grant_lease(c, &op->grant, op->id, now))
+		op->change.fenced_off = true;	/* refreshed meanwhile, or being refreshed elsewhere: waiters read again */
+	return RC_OK;
+}
+
+void refresh_ended(struct engine *e, const char *grant_id, bool ok)
+{
+	struct op *op = e->ops.next, *next;
+
+	for (; op != &e->ops; op = next) {
+		next = op->next;
+		if (op->at != OP_REFRESHING || !text_eq(op->grant.id, grant_id))
+			continue;
+		op->at = OP_COMMITTING;
+		op_refreshed(op, op_reload_grant(op) && ok);
+	}
+}
+
+void refresh_due(struct engine *e, struct db_conn *c, int64_t now)
+{
+	ARENA_AUTO struct arena a;
+	const char *ids[DUE_MAX];
+	int n = 0;
+
+	arena_init(&a, 65536);
+	{
+		STMT_AUTO struct stmt *s = db_query(c, "SELECT id FROM auth_grant WHERE refresh_at <= ?1 AND refresh_operation_id IS NULL"
+						    " AND status IN ('new', 'active') ORDER BY refresh_at LIMIT 50", "i", now);
+
+		while (n < DUE_MAX && db_next(s))
+			ids[n++] = db_dup(s, 0, &a);
+	}
+	for (int i = 0; i < n; i++)
+		if (running(e, ids[i]) == NULL)
+			start(e, c, ids[i]);
+}

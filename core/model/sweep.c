@@ -1,0 +1,87 @@
+/*
+ * Sweeping: see sweep.h.  An overdue move advances the claim, so that whoever still holds the delivery in
+ * memory is fenced off.
+ */
+#include "core/model/sweep.h"
+
+#include "core/base/buf.h"
+#include "core/base/jsonw.h"
+#include "core/model/event.h"
+#include "core/model/post.h"
+
+#define ROUND 200
+#define SETTLE_MS 60000
+#define IDEMPOTENCY_MS (48ll * 3600 * 1000)
+#define EVENT_MS (30ll * 24 * 3600 * 1000)
+
+struct late { const char *id, *post_id, *state; struct owner owner; };
+
+static void announce(struct db_conn *c, const struct late *l, int64_t now)
+{
+	BUF_AUTO struct buf data;
+	struct jsonw w;
+
+	buf_init(&data, 4096);
+	jsonw_init(&w, &data);
+	jsonw_object(&w, "");
+	jsonw_object(&w, "object");
+	jsonw_text(&w, "id", l->id);
+	jsonw_text(&w, "postId", l->post_id);
+	jsonw_text(&w, "status", l->state);
+	jsonw_object_end(&w);
+	jsonw_object_end(&w);
+	jsonw_end(&w);
+	event_add(c, &l->owner, "delivery.overdue", NULL, buf_text(&data), now);
+}
+
+static int overdue(struct db_conn *c, int64_t now)
+{
+	ARENA_AUTO struct arena a;
+	struct late late[ROUND];
+	int n = 0;
+
+	arena_init(&a, 1u << 20);
+	{
+		STMT_AUTO struct stmt *s = db_query(c,
+			"UPDATE delivery SET overdue = 1, claim = claim + 1, version = version + 1, updated_at = ?1,"
+			" reason = CASE WHEN state IN ('committing', 'awaiting_platform') THEN 'overdue' ELSE reason END,"
+			" unconfirmed_at = CASE WHEN state IN ('committing', 'awaiting_platform') THEN ?1 ELSE unconfirmed_at END,"
+			" due_at = CASE WHEN state = 'processing' THEN ?1 WHEN state IN ('committing', 'awaiting_platform') THEN ?2 ELSE due_at END,"
+			" deadline_at = CASE WHEN state IN ('committing', 'awaiting_platform') THEN ?3 ELSE NULL END,"
+			" state = CASE WHEN state = 'processing' THEN 'queued'"
+			" WHEN state IN ('committing', 'awaiting_platform') THEN 'unconfirmed' ELSE state END"
+			" WHERE id IN (SELECT id FROM delivery WHERE deadline_at <= ?1 ORDER BY deadline_at LIMIT 200)"
+			" RETURNING id, post_id, state, organization_id, app_id, live",
+			"iii", now, now + SETTLE_MS, now + 7ll * 24 * 3600 * 1000);
+
+		while (db_next(s))
+			if (n < ROUND)
+				late[n++] = (struct late){db_dup(s, 0, &a), db_dup(s, 1, &a), db_dup(s, 2, &a),
+							  {db_dup(s, 3, &a), db_dup(s, 4, &a), db_int(s, 5)}};
+	}
+	for (int i = 0; i < n; i++) {
+		announce(c, &late[i], now);
+		post_derive_id(c, late[i].post_id, now);
+	}
+	return n;
+}
+
+static int64_t expire_sessions(struct db_conn *c, int64_t now)
+{
+	db_run(c, "UPDATE auth_grant SET status = 'closed', secrets = NULL, refresh_at = NULL, updated_at = ?1 WHERE id IN"
+	       " (SELECT grant_id FROM connect_session WHERE status IN ('pending', 'opened', 'authorizing', 'selecting') AND expires_at <= ?1)"
+	       " AND NOT EXISTS (SELECT 1 FROM connection WHERE grant_id = auth_grant.id)", "i", now);
+	return db_run(c, "UPDATE connect_session SET status = 'expired', state_mac = NULL, completed_at = ?1"
+		      " WHERE status IN ('pending', 'opened', 'authorizing', 'selecting') AND expires_at <= ?1", "i", now);
+}
+
+void sweep_run(struct db_conn *c, int64_t now, int *ret_more)
+{
+	int n = overdue(c, now);
+
+	expire_sessions(c, now);
+	db_run(c, "DELETE FROM idempotency WHERE created_at < ?1", "i", now - IDEMPOTENCY_MS);
+	db_run(c, "DELETE FROM event WHERE sequence IN (SELECT sequence FROM event WHERE created_at < ?1 ORDER BY sequence LIMIT 1000)", "i",
+	       now - EVENT_MS);
+	*ret_more = n == ROUND;
+}
