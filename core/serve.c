@@ -10,9 +10,15 @@
 #include <signal.h>
 #include <time.h>
 
+#include <stdio.h>
+
+#include "core/api/api.h"
+#include "core/api/auth.h"
 #include "core/api/command.h"
 #include "core/base/log.h"
+#include "core/engine/engine.h"
 #include "core/io/control.h"
+#include "core/io/web.h"
 #include "core/model/installation.h"
 #include "core/sandbox/child.h"
 
@@ -23,6 +29,11 @@ struct server {
 	const struct conf *conf;
 	struct installation store;
 	struct child *sandbox;
+	struct platforms *platforms;
+	struct engine *engine;
+	struct api api;
+	struct web *web;
+	char url[64];			/* our own address, when no public_url is given */
 	struct control *control;
 	struct command_env env;
 };
@@ -41,6 +52,76 @@ static enum rc sandbox_start(struct cx *cx, struct server *s)
 	return c->sandbox && c->sandbox_url == NULL ? child_open(cx, &config, &s->sandbox) : RC_OK;
 }
 
+/* ---- the engine as commands and the API see it ------------------------------------------------------- */
+
+static enum rc server_reload(struct cx *cx, void *server, const char *provider_id, struct buf *out)
+{
+	struct server *s = server;
+	return engine_reload(cx, s->engine, provider_id, out);
+}
+
+static void server_providers(void *server, struct buf *out_json)
+{
+	struct server *s = server;
+	engine_providers(s->engine, out_json);
+}
+
+static void engine_metrics(struct engine *e, struct buf *out)
+{
+	struct engine_stats t;
+
+	engine_stats(e, &t);
+	const struct { const char *name, *type, *help; uint64_t value; } rows[] = {
+		{"steps_total", "counter", "Steps of provider hosts", t.steps},
+		{"sends_total", "counter", "Requests sent to platforms", t.sends},
+		{"published_total", "counter", "Deliveries published", t.published},
+		{"failed_total", "counter", "Deliveries failed", t.failed},
+		{"unconfirmed_total", "counter", "Deliveries that became unconfirmed", t.unconfirmed},
+		{"commits_total", "counter", "Commits of the engine", t.commits},
+		{"active", "gauge", "Operations in memory", (uint64_t)t.active},
+		{"sending", "gauge", "Requests under way", (uint64_t)t.sending},
+		{"epoch", "gauge", "Epoch of the owner", (uint64_t)t.epoch},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+		buf_addf(out, "# HELP mypostshare_engine_%s %s\n# TYPE mypostshare_engine_%s %s\nmypostshare_engine_%s %llu\n", rows[i].name,
+			 rows[i].help, rows[i].name, rows[i].type, rows[i].name, (unsigned long long)rows[i].value);
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------ */
+
+static enum rc engine_start(struct cx *cx, struct server *s)
+{
+	const struct conf *c = s->conf;
+	const char *child = s->sandbox ? child_url(s->sandbox) : NULL;
+	struct engine_config config = {
+		.db = s->store.db, .vault = s->store.vault, .conf = c,
+		.sandbox_url = c->sandbox_url ? c->sandbox_url : child,
+		.sandbox_public_url = c->sandbox_public_url ? c->sandbox_public_url : c->sandbox_url ? c->sandbox_url : child,
+	};
+
+	config.platforms = s->platforms = platforms_new();
+	return engine_open(cx, &config, &s->engine);
+}
+
+static enum rc api_start(struct cx *cx, struct server *s)
+{
+	const struct conf *c = s->conf;
+	struct web_config web = {.listen = c->listen, .threads = c->threads, .handle = api_handle, .refuse = api_refuse, .arg = &s->api};
+	enum rc rc;
+
+	s->api = (struct api){
+		.db = s->store.db, .vault = s->store.vault, .conf = c, .public_url = c->public_url ? c->public_url : s->url,
+		.platforms = s->platforms, .engine = s->engine, .wake = engine_wake, .wait = engine_wait, .metrics = engine_metrics,
+		.authorize = auth_key,
+	};
+	rc = api_init(cx, &s->api);
+	if (rc == RC_OK)
+		rc = web_open(cx, &web, &s->web);
+	if (rc == RC_OK)
+		snprintf(s->url, sizeof s->url, "http://127.0.0.1:%d", web_port(s->web));
+	return rc;
+}
+
 static enum rc parts_open(struct cx *cx, struct server *s)
 {
 	const struct conf *c = s->conf;
@@ -50,7 +131,13 @@ static enum rc parts_open(struct cx *cx, struct server *s)
 		log_warn("egress", "[egress] allow is set: outgoing requests may reach %s, which is not a public address", *a);
 	if (rc == RC_OK)
 		rc = sandbox_start(cx, s);
-	s->env = (struct command_env){.db = s->store.db, .vault = s->store.vault};
+	if (rc == RC_OK)
+		rc = engine_start(cx, s);
+	if (rc == RC_OK)
+		rc = api_start(cx, s);
+	s->env = (struct command_env){
+		.db = s->store.db, .vault = s->store.vault, .server = s, .reload = server_reload, .providers = server_providers,
+	};
 	if (rc == RC_OK)
 		rc = control_open(cx, c->control_socket, control_run, s, &s->control);
 	return rc;
@@ -59,6 +146,12 @@ static enum rc parts_open(struct cx *cx, struct server *s)
 static void parts_close(struct server *s)
 {
 	control_close(s->control);
+	if (s->web)
+		api_drain(&s->api);
+	web_close(s->web);
+	engine_close(s->engine);
+	api_free(&s->api);
+	platforms_drop(s->platforms);
 	child_close(s->sandbox);
 	installation_close(&s->store);
 }
@@ -108,7 +201,7 @@ enum rc serve_run(struct cx *cx, const struct conf *conf)
 	signals_block(&signals);
 	enum rc rc = parts_open(cx, &s);
 	if (rc == RC_OK) {
-		log_info("serve", "mypostshare %s is ready; data in %s", SERVE_VERSION, conf->data_folder);
+		log_info("serve", "mypostshare %s is ready on %s; data in %s", SERVE_VERSION, s.api.public_url, conf->data_folder);
 		wait_for_end(&s, &signals);
 	}
 	parts_close(&s);

@@ -16,6 +16,7 @@
 #include "core/api/route.h"
 #include "core/base/id.h"
 #include "core/base/jsonw.h"
+#include "core/engine/engine.h"
 #include "core/io/conf.h"
 #include "core/io/db.h"
 #include "core/io/vault.h"
@@ -43,10 +44,11 @@ struct api {
 	const char *public_url;			/* "https://host", without a slash at the end */
 	const struct route *const *routes;	/* NULL: route_tables */
 	api_authorize_fn *authorize;
-	void *engine;
-	void (*wake)(void *engine);
-	uint64_t (*wait)(void *engine, uint64_t seen, int ms);	/* as engine_wait */
-	void (*metrics)(void *engine, struct buf *out);		/* more lines for /metrics; may be NULL */
+	struct platforms *platforms;
+	struct engine *engine;
+	void (*wake)(struct engine *engine);
+	uint64_t (*wait)(struct engine *engine, uint64_t seen, int ms);	/* as engine_wait */
+	void (*metrics)(struct engine *engine, struct buf *out);	/* more lines for /metrics; may be NULL */
 	void (*page_error)(struct api_request *r);		/* shows a fault of a ROUTE_BROWSER route; may be NULL: JSON */
 	int key_per_minute, address_per_minute, failed_per_minute;	/* 0: 6000, 12000, 60; negative: no limit */
 	int polls_max;				/* long polls at once; 0: 16, a quarter of the workers */

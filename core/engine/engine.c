@@ -257,7 +257,7 @@ enum rc engine_open(struct cx *cx, const struct engine_config *config, struct en
 	e->batch_size = config->conf->claim_batch > 0 ? config->conf->claim_batch : 200;
 	e->batch = calloc(OPS_MAX, sizeof *e->batch);
 	e->out = calloc(OPS_MAX, sizeof *e->out);
-	e->limit = limit_new(65536);
+	e->limit = limit_new(8192);
 	buf_init(&e->providers_json, 1u << 20);
 	pthread_mutex_init(&e->lock, NULL);
 	pthread_condattr_init(&attr);
