@@ -85,6 +85,9 @@ setup: ## what is needed to build and to test, by name from Debian and npm
 install: all ## PREFIX=/opt/mypostshare DESTDIR=
 	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' UNITDIR='$(UNITDIR)' tools/install $(B)
 
+audit: $(plugin) $(B)/try ## what keeps the provider interface stable, and every provider's conversations
+	tools/audit $(B)
+
 check: ## layers and style
 	tools/check-layers
 	tools/check-style
