@@ -133,6 +133,11 @@ enum rc web_body(struct cx *cx, const struct web_request *r, size_t max, const c
 	return RC_OK;
 }
 
+bool web_gone(const struct web_request *r, int ms)
+{
+	return web_socket_gone(conn_socket(r->conn), ms);
+}
+
 /* ---- writing the answer ---------------------------------------------------------------------------- */
 
 /* Head and body leave in one write. */
@@ -234,7 +239,7 @@ static int request_fill(struct web_request *r, struct web_conn *c, const struct 
 static void request_answer(struct web *w, struct web_request *r, struct web_answer *a)
 {
 	w->config.handle(w->config.arg, r, a);
-	if (!buf_ok(a->body) || !buf_ok(a->headers) || a->status < 200 || a->status > 599) {
+	if (!a->abort && (!buf_ok(a->body) || !buf_ok(a->headers) || a->status < 200 || a->status > 599)) {
 		log_error("web", "the answer to %s has status %d and cannot be sent: too large, or a bad header", r->method, a->status);
 		refuse(w, 500, "The answer could not be built.", a);
 	}
@@ -258,6 +263,11 @@ static void request_run(struct web *w, struct mg_connection *mg, struct arena *a
 		refuse(w, status, words, &a);
 	else
 		request_answer(w, &r, &a);
+	if (a.abort) {
+		web_socket_reset(conn_socket(c));
+		mg_disable_connection_keep_alive(mg);
+		return;
+	}
 	a.close = a.close || c->taken < c->length || w->closing;
 	answer_send(mg, &a, r.method && !strcmp(r.method, "HEAD"));
 	if (c->taken < c->length && !c->expects && !c->broken)

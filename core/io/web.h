@@ -36,6 +36,7 @@ struct web_answer {
 	struct buf *body;		/* initialised by web, ceiling 8 MiB */
 	struct buf *headers;		/* "Name: value\r\n" lines added by web_header; initialised by web */
 	bool close;			/* end the connection after it */
+	bool abort;			/* web_abort was called */
 };
 
 const char *web_header_in(const struct web_request *r, const char *name);	/* NULL if absent */
@@ -53,6 +54,11 @@ enum rc web_read(struct cx *cx, const struct web_request *r, void *bytes, size_t
 const char *web_form(const struct web_request *r, const char *body, size_t len, const char *name);
 
 void web_header(struct web_answer *a, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* Waits at most ms for the peer to go away; true if it did.  For handlers that hold an answer back. */
+bool web_gone(const struct web_request *r, int ms);
+/* No answer: the connection is reset when the handler returns. */
+void web_abort(struct web_answer *a);
 
 typedef void web_handler_fn(void *arg, const struct web_request *r, struct web_answer *a);
 /* For refusals of the library itself: fills a with the error envelope for this status. */

@@ -47,6 +47,11 @@ void web_header(struct web_answer *a, const char *name, const char *fmt, ...)
 	buf_addf(a->headers, "%s: %s\r\n", name, buf_text(&value));
 }
 
+void web_abort(struct web_answer *a)
+{
+	a->abort = true;
+}
+
 static bool has_header(const struct buf *headers, const char *name)
 {
 	const char *line = buf_text(headers);

@@ -80,3 +80,20 @@ void web_socket_drain(int fd, int64_t most, int ms)
 		most -= n;
 	}
 }
+
+bool web_socket_gone(int fd, int ms)
+{
+	struct pollfd p = {fd, POLLRDHUP, 0};	/* fd -1: just waits */
+
+	return poll(&p, 1, ms) > 0;
+}
+
+/* Connecting to nowhere is the one way to abort a connection without closing the descriptor, which is the
+ * library's: it would end it politely, linger option or not. */
+void web_socket_reset(int fd)
+{
+	struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+
+	if (fd >= 0)
+		connect(fd, &nowhere, sizeof(nowhere));
+}

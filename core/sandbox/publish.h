@@ -1,0 +1,26 @@
+/*
+ * The one irreversible thing the sandbox does, for direct posts, containers, late commits and people's drafts.
+ */
+#ifndef MPS_SANDBOX_PUBLISH_H
+#define MPS_SANDBOX_PUBLISH_H
+
+#include "core/sandbox/call.h"
+#include "core/sandbox/magic.h"
+
+struct draft {
+	const char *text, *media, *marker, *page;	/* media: a JSON array as text; marker may be NULL */
+	const char *key;		/* NULL: no idempotency */
+	const char *container;		/* NULL: a direct post */
+};
+
+/* Publishes the draft of c->who as its magic wants, and answers. */
+void sandbox_publish(struct call *c, const struct draft *draft);
+
+/* Inside a closure: a post that waits (late, awaiting_user) becomes published, with its ledger row. False if
+ * there is none that waits, or its container was published by another call. */
+bool sandbox_publish_waiting(struct db_conn *c, const char *post);
+
+/* {"id","url"} and so on of one post row; 404 if it is not there. */
+void sandbox_post_url(const struct sandbox *s, const char *id, struct buf *out);
+
+#endif
