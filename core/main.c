@@ -20,6 +20,7 @@
 #include "core/io/conf.h"
 #include "core/io/control.h"
 #include "core/model/installation.h"
+#include "core/sandbox/sandbox.h"
 #include "core/serve.h"
 
 #define DESCRIPTORS 8192
@@ -216,6 +217,7 @@ static const struct subcommand {
 	{"serve", serve, "run the server until SIGTERM; SIGHUP reloads providers", 0},
 	{"check-config", config_check, "read the configuration as the server would", 0},
 	{"config-reference", config_reference, "every key of the configuration, as Markdown", 0},
+	{"sandbox", sandbox_main, "run the sandbox platform alone: [--listen ADDRESS:PORT] [--folder FOLDER] [--public-url URL]", -1},
 	{"migrate", migrate, "bring the store up to date without serving", 0},
 	{"version", version, "print the version", 0},
 	{"org", store_command, NULL, -1},

@@ -22,7 +22,7 @@
 #define SANDBOX_FAULTS 16
 #define SANDBOX_HOLD_MS 120000
 #define SANDBOX_BODY_MAX (1024 * 1024)
-#define SANDBOX_MEDIA_MAX (32 * 1024 * 1024)
+#define SANDBOX_MEDIA_MAX (128 * 1024 * 1024)
 
 /* POST /control/fail: what the next calls of a route suffer. */
 enum fault_mode { FAULT_STATUS, FAULT_LOST_BEFORE, FAULT_LOST_AFTER, FAULT_HANG_BEFORE, FAULT_HANG_AFTER };

@@ -2,6 +2,7 @@
  * Media: length, type and digest are kept, not the bytes.  Moving pictures are processed for a while.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/clock.h"
@@ -36,6 +37,28 @@ static void digest(const char *bytes, size_t n, char out[65])
 	snprintf(out, 65, "%s", buf_text(&b));
 }
 
+/* Not in the request's arena, which is made for bodies of JSON. */
+static enum rc take(struct call *c, struct job *j)
+{
+	size_t n = c->r->content_length > 0 ? (size_t)c->r->content_length : 0, len = 0;
+	enum rc rc;
+	char *bytes;
+
+	if (n > SANDBOX_MEDIA_MAX)
+		return fail_code(&c->cx, RC_TOO_LARGE, "too_large", NULL, "Media may have %d bytes.", SANDBOX_MEDIA_MAX);
+	bytes = malloc(n + 1);
+	if (!bytes)
+		return fail(&c->cx, RC_NOMEM, "no memory for %zu bytes of media", n);
+	rc = web_read(&c->cx, c->r, bytes, n, &len);
+	if (rc == RC_OK && len < n)
+		rc = fail(&c->cx, RC_INVALID, "the body ended after %zu of %zu bytes", len, n);
+	if (rc == RC_OK)
+		digest(bytes, len, j->sha256);
+	j->bytes = (int64_t)len;
+	free(bytes);
+	return rc;
+}
+
 static void write(struct call *c, const char *id, int64_t ready_at, const char *type, int64_t bytes, const char *sha256)
 {
 	struct jsonw *w = call_json(c, 200);
@@ -51,20 +74,16 @@ static void write(struct call *c, const char *id, int64_t ready_at, const char *
 void sandbox_media_create(struct call *c)
 {
 	struct job j = { .account = c->who.account, .type = web_header_in(c->r, "Content-Type") };
-	const char *body;
-	size_t len;
 
 	if (!j.type || !(text_starts(j.type, "image/") || text_starts(j.type, "video/")) || strlen(j.type) > 100) {
 		call_error(c, 415, "unsupported_media_type", "Content-Type must be an image or a video.");
 		return;
 	}
-	if (web_body(&c->cx, c->r, SANDBOX_MEDIA_MAX, &body, &len) != RC_OK) {
+	id_new(j.id, "med");
+	if (take(c, &j) != RC_OK) {
 		call_failed(c);
 		return;
 	}
-	id_new(j.id, "med");
-	digest(body, len, j.sha256);
-	j.bytes = (int64_t)len;
 	j.ready_at = clock_now() + (text_starts(j.type, "video/") ? c->who.processing_ms : 0);
 	if (db_write(&c->cx, c->s->db, add, &j) != RC_OK)
 		call_failed(c);

@@ -61,15 +61,15 @@ static void origin_of(const char *url, char *out, size_t size)
 
 static void line(struct buf *b, bool yes, const char *words)
 {
-	buf_addf(b, "<li%s><svg class=\"icon\" aria-hidden=\"true\"><use href=\"../assets/icons.svg#%s\"/></svg><span>%s</span></li>\n",
-		 yes ? "" : " class=\"no\"", yes ? "check" : "close", words);
+	buf_addf(b, "<li%s><svg class=\"icon\" aria-hidden=\"true\"><use href=\"../assets/icons.svg#%s\"/></svg>"
+		 "<span>%s</span></li>\n", yes ? "" : " class=\"no\"", yes ? "check" : "close", words);
 }
 
 static void asks(struct buf *b, const struct consent *asked, const char *host)
 {
 	buf_adds(b, "<div class=\"joined\"><span class=\"mono-tile\" aria-hidden=\"true\">");
-	text_html(b, (char[]){ asked->client_id[0] >= 'a' && asked->client_id[0] <= 'z' ? (char)(asked->client_id[0] - 'a' + 'A') :
-			       asked->client_id[0], '\0' });
+	text_html(b, (char[]){ asked->client_id[0] >= 'a' && asked->client_id[0] <= 'z' ?
+			       (char)(asked->client_id[0] - 'a' + 'A') : asked->client_id[0], '\0' });
 	buf_adds(b, "</span><svg class=\"icon\" aria-hidden=\"true\"><use href=\"../assets/icons.svg#swap\"/></svg>"
 		 "<span class=\"mono-tile accent\" aria-hidden=\"true\">Sb</span></div>\n"
 		 "<div class=\"stack tight\"><h1>Allow access to your Sandbox account?</h1><p class=\"lead\">The app <b>");

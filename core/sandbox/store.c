@@ -74,10 +74,11 @@ static enum rc make(struct cx *cx, struct db_conn *c, void *arg)
 enum rc sandbox_store_open(struct cx *cx, const char *folder, struct db **ret)
 {
 	struct db_config config = { .folder = folder };
+	bool fresh = mkdir(folder, 0700) == 0;
 	struct db *db;
 	enum rc rc;
 
-	if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+	if (!fresh && errno != EEXIST)
 		return fail(cx, RC_IO, "cannot make the sandbox's folder %s: %s", folder, strerror(errno));
 	rc = db_open(cx, &config, &db);
 	if (rc != RC_OK)
@@ -86,6 +87,10 @@ enum rc sandbox_store_open(struct cx *cx, const char *folder, struct db **ret)
 	if (rc != RC_OK) {
 		db_close(db);
 		return rc;
+	}
+	if (fresh) {			/* the readers have seen an empty schema */
+		db_close(db);
+		return db_open(cx, &config, ret);
 	}
 	*ret = db;
 	return RC_OK;

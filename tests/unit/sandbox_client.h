@@ -203,7 +203,7 @@ static const char *field(const char *path)
 	return text ? text : "";
 }
 
-static int64_t field_int(const char *path)
+static inline int64_t field_int(const char *path)
 {
 	int64_t n = -1;
 
@@ -292,7 +292,7 @@ static void exchange(const char *code, const char *verifier, const char *redirec
 	form_post("/oauth/token", &b);
 }
 
-static void refresh(const char *token)
+static inline void refresh(const char *token)
 {
 	struct buf b;
 
@@ -309,14 +309,14 @@ static void me_take(void)
 	snprintf(me.refresh, sizeof me.refresh, "%s", field("refresh_token"));
 }
 
-static void sign_in(const char *account, const char *type)
+static inline void sign_in(const char *account, const char *type)
 {
 	exchange(consent(account, type, "allow"), VERIFIER, REDIRECT);
 	CHECK_INT(got.status, 200);
 	me_take();
 }
 
-static const char *bearer(const char *more)
+static inline const char *bearer(const char *more)
 {
 	static char lines[512];
 
@@ -324,7 +324,7 @@ static const char *bearer(const char *more)
 	return lines;
 }
 
-static void get(const char *target) { call("GET", target, bearer(""), NULL); }
+static inline void get(const char *target) { call("GET", target, bearer(""), NULL); }
 
 static int post_begin(const char *text, const char *more)
 {
@@ -334,9 +334,9 @@ static int post_begin(const char *text, const char *more)
 	return request_send("POST", "/v1/posts", bearer(more), body);
 }
 
-static void post(const char *text) { answer_read(post_begin(text, ""), DEADLINE); }
+static inline void post(const char *text) { answer_read(post_begin(text, ""), DEADLINE); }
 
-static void post_key(const char *text, const char *key)
+static inline void post_key(const char *text, const char *key)
 {
 	char line[128];
 
@@ -344,7 +344,7 @@ static void post_key(const char *text, const char *key)
 	answer_read(post_begin(text, line), DEADLINE);
 }
 
-static void control(const char *target, const char *body)
+static inline void control(const char *target, const char *body)
 {
 	call("POST", target, "Content-Type: application/json\r\n", body);
 	CHECK_SAY(got.status == 200, "%s answers %d: %s", target, got.status, got.body ? got.body : "");
@@ -364,7 +364,7 @@ static int ledger(const char *text)
 }
 
 /* Waits until the ledger has n rows with the text. */
-static void ledger_reaches(const char *text, int n)
+static inline void ledger_reaches(const char *text, int n)
 {
 	int64_t end = clock_mono() + DEADLINE;
 
