@@ -57,7 +57,7 @@ static enum rc step_route(struct api_request *r)
 
 static enum rc step_draining(struct api_request *r)
 {
-	if (!r->api->draining)
+	if (!r->api->draining || !strcmp(r->route->pattern, "/healthz"))
 		return RC_OK;
 	r->more.retry_after = 5;
 	r->answer->close = true;
@@ -210,15 +210,15 @@ static enum rc media_type(struct api_request *r)
 
 	if (n == 16 && !strncasecmp(type, "application/json", 16))
 		return RC_OK;
-	if (n == 19 && !strncasecmp(type, "multipart/form-data", 19))
+	if (n == 19 && !strncasecmp(type, "multipart/form-data", 19)) {
 		r->more.remediation = arena_printf(r->arena, "curl -H 'Authorization: Bearer KEY' -H 'Content-Type: image/jpeg' "
 			"-H 'X-Filename: photo.jpg' --data-binary @photo.jpg %s/v1/media", r->api->public_url);
-	else
-		r->more.remediation = arena_printf(r->arena, "curl -H 'Authorization: Bearer KEY' -H 'Content-Type: application/json' "
-			"-X %s -d '{...}' %s%s", r->route->method, r->api->public_url, r->route->pattern);
-	return fail_code(r->cx, RC_INVALID, "unsupported_media_type", NULL, "%s",
-		r->more.remediation && n == 19 ? "Multipart is not accepted: send JSON here, and a file as the raw body of POST /v1/media."
-			: "The body must be JSON: send Content-Type: application/json.");
+		return fail_code(r->cx, RC_INVALID, "unsupported_media_type", NULL,
+			"Multipart is not accepted: send JSON here, and a file as the raw body of POST /v1/media.");
+	}
+	r->more.remediation = arena_printf(r->arena, "curl -X %s -H 'Authorization: Bearer KEY' -H 'Content-Type: application/json' "
+		"-d '{...}' %s%s", r->route->method, r->api->public_url, r->route->pattern);
+	return fail_code(r->cx, RC_INVALID, "unsupported_media_type", NULL, "The body must be JSON: send Content-Type: application/json.");
 }
 
 static enum rc step_body(struct api_request *r)
@@ -281,7 +281,7 @@ static void request_init(struct api_request *r, struct api *api, const struct we
 	r->now = clock_now();
 	r->address = client_address(web, web->arena);
 	error_more_init(&r->more, web->arena);
-	if (api->public_url)
+	if (*api->public_url)
 		r->more.doc_url = arena_printf(web->arena, "%s/docs/errors/", api->public_url);
 }
 
@@ -367,7 +367,7 @@ void api_refuse(void *arg, int status, const char *words, struct web_answer *a)
 		i++;
 	arena_init(&arena, 64 * 1024);
 	error_more_init(&more, &arena);
-	if (api->public_url)
+	if (*api->public_url)
 		more.doc_url = arena_printf(&arena, "%s/docs/errors/", api->public_url);
 	more.retry_after = status == 503 ? 1 : 0;
 	request_id(a, &arena, &id);
@@ -393,6 +393,8 @@ enum rc api_init(struct cx *cx, struct api *api)
 	limit_default(&api->address_per_minute, 12000);
 	limit_default(&api->failed_per_minute, 60);
 	limit_default(&api->polls_max, 16);
+	if (!api->public_url)
+		api->public_url = "";
 	api->rates = rate_new();
 	api->started_at = clock_mono();
 	return RC_OK;

@@ -18,6 +18,21 @@ static bool shown(const struct route *r)
 	return !(r->flags & (ROUTE_HIDDEN | ROUTE_BROWSER));
 }
 
+static const struct { const char *tag, *text; } tags[] = {
+	{"end-users", "The people you publish for."},
+	{"connect-sessions", "Hosted pages on which an end user connects an account."},
+	{"connections", "Connected accounts."},
+	{"posts", "What is published, now or later, on one account or many."},
+	{"deliveries", "One post on one account: its state, attempts and outcome."},
+	{"media", "Images and videos."},
+	{"events", "What happened, in order."},
+	{"webhook-endpoints", "Where events are sent."},
+	{"operations", "Work that takes longer than a request."},
+	{"platforms", "What this server can publish to, and each platform's limits."},
+	{"apps", "Apps, their keys, redirect URLs and provider credentials."},
+	{"system", "Health and this document."},
+};
+
 /* ---- walking the tables: visit is called with every shown route, in order, until it returns false ------ */
 
 typedef bool visit_fn(struct jsonw *w, const struct route *r, void *arg);
@@ -40,6 +55,15 @@ static size_t tag_of(const struct route *r, const char **ret)
 	}
 	*ret = r->pattern + 4;
 	return strcspn(*ret, "/");
+}
+
+static const char *tag_text(const char *tag, size_t n)
+{
+	for (size_t i = 0; i < sizeof(tags) / sizeof(*tags); i++) {
+		if (strlen(tags[i].tag) == n && !memcmp(tags[i].tag, tag, n))
+			return tags[i].text;
+	}
+	return "More of the API.";
 }
 
 /* ---- one operation ------------------------------------------------------------------------------------ */
@@ -261,6 +285,7 @@ static bool tag_write(struct jsonw *w, const struct route *r, void *arg)
 	if (listed_new(arg, tag, n)) {
 		jsonw_object(w, NULL);
 		jsonw_textn(w, "name", tag, n);
+		jsonw_text(w, "description", tag_text(tag, n));
 		jsonw_object_end(w);
 	}
 	return true;
