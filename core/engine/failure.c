@@ -62,8 +62,8 @@ static bool risky(const struct op *op) { return op->repeat != REPEAT_SAFE; }
 
 static void unconfirmed(struct op *op, const char *why)
 {
-	const struct dedupe *d = platform_dedupe(op->platform, op->account_type);
-	int64_t now = clock_now(), settle = d->settle_ms + d->search_lag_ms;
+	struct dedupe d = op_dedupe(op);
+	int64_t now = clock_now(), settle = d.settle_ms + d.search_lag_ms;
 	struct delivery_move *m;
 
 	op_change(op, "running");
@@ -360,8 +360,8 @@ static void start_again(struct op *op)
 
 void outcome_look(struct op *op, bool absent)
 {
-	const struct dedupe *d = platform_dedupe(op->platform, op->account_type);
-	int64_t now = clock_now(), settle = d->settle_ms + d->search_lag_ms, wait = settle > 1000 ? settle : 1000;
+	struct dedupe d = op_dedupe(op);
+	int64_t now = clock_now(), settle = d.settle_ms + d.search_lag_ms, wait = settle > 1000 ? settle : 1000;
 	bool settled = now >= op->d.unconfirmed_at + settle;
 
 	op->d.looks++;
@@ -375,7 +375,7 @@ void outcome_look(struct op *op, bool absent)
 	if (wait > LOOK_MAX_MS)
 		wait = LOOK_MAX_MS;
 	op_change(op, "running")->save = false;
-	op_move(op, DELIVERY_UNCONFIRMED, op->d.reason, d->class == DEDUPE_NONE ? 0 : now + wait);
+	op_move(op, DELIVERY_UNCONFIRMED, op->d.reason, d.class == DEDUPE_NONE ? 0 : now + wait);
 	op_commit(op, AFTER_END);
 }
 

@@ -192,6 +192,7 @@ void outcome_lost(struct op *op, const char *words);
 void outcome_refused(struct op *op, const char *words);	/* our own guard or a missing credential */
 struct change *op_change(struct op *op, const char *status);	/* cleared; saves the operation's row with this status */
 struct delivery_move *op_move(struct op *op, enum delivery_state to, const char *reason, int64_t due_at);
+struct dedupe op_dedupe(const struct op *op);	/* of its platform and account type */
 bool key_alive(const struct op *op, int64_t now);	/* the publish key may still be used */
 const char *op_error(struct op *op, const char *code, const char *message, const char *platform_code, bool retryable);
 

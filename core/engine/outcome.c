@@ -11,7 +11,7 @@
 #include "core/base/log.h"
 #include "core/base/text.h"
 
-#define REQUEST_LIFE_MS (90 * 1000)	/* no byte of a committed intent leaves later than this */
+#define REQUEST_LIFE_MS (30 * 1000)	/* no byte of a committed intent leaves later than this */
 #define POLL_MAX_MS (5 * 60 * 1000)
 #define USER_POLL_MS (10 * 60 * 1000)
 
@@ -41,13 +41,22 @@ struct delivery_move *op_move(struct op *op, enum delivery_state to, const char 
 	return &ch->to;
 }
 
+struct dedupe op_dedupe(const struct op *op)
+{
+	struct dedupe d = *platform_dedupe(op->platform, op->account_type);
+
+	if (op->platform != NULL && op->platform->sandbox)
+		d.settle_ms = op->e->config.conf->sandbox_settle_ms;
+	return d;
+}
+
 bool key_alive(const struct op *op, int64_t now)
 {
-	const struct dedupe *d = platform_dedupe(op->platform, op->account_type);
+	struct dedupe d = op_dedupe(op);
 
-	if (d->class != DEDUPE_KEYED)
+	if (d.class != DEDUPE_KEYED)
 		return false;
-	return d->window_ms == 0 || op->row.key_at == 0 || now < op->row.key_at + d->window_ms - d->settle_ms;
+	return d.window_ms == 0 || op->row.key_at == 0 || now < op->row.key_at + d.window_ms - d.settle_ms;
 }
 
 void op_wait(struct op *op, int64_t ms, bool again)
@@ -78,7 +87,7 @@ void commit_intent(struct op *op)
 	op_change(op, "running");
 	op->row.intent_class = class_names[op->repeat];
 	op->row.intent_at = now;
-	op->row.intent_until = now + REQUEST_LIFE_MS;
+	op->row.intent_until = now + REQUEST_LIFE_MS + op->e->config.conf->request_timeout_ms;
 	op->intent_boot = clock_boot();
 	if (op->repeat == REPEAT_KEYED && op->row.key_at == 0)
 		op->row.key_at = now;

@@ -14,7 +14,6 @@
 #include "core/base/log.h"
 #include "core/base/text.h"
 
-#define REQUEST_MS 60000
 #define HEADERS_MAX 64
 #define ATTEMPT_BODY 2048
 
@@ -264,7 +263,7 @@ static void send_built(struct op *op, struct building *b, enum http_egress egres
 	op->e->stats.sends++;
 	http_send(op->e->http, &(struct http_request){
 		.method = b->method, .url = buf_text(&b->url), .headers = lines, .parts = &part, .part_count = b->body.len > 0 ? 1 : 0,
-		.egress = egress, .fresh = op->repeat != REPEAT_SAFE, .total_ms = REQUEST_MS,
+		.egress = egress, .fresh = op->repeat != REPEAT_SAFE, .total_ms = op->e->config.conf->request_timeout_ms,
 	}, sent, op);
 }
 

@@ -36,9 +36,10 @@ struct conf {
 	/* [providers] */ const char *provider_folder, *provider_conf_folder, *host_program;
 	/* [sandbox] */ int sandbox;		/* run it for test keys: default yes */
 	const char *sandbox_url, *sandbox_public_url, *sandbox_listen, *sandbox_folder;
+	int sandbox_settle_ms;
 	/* [egress] */ const char **allow;	/* NULL-terminated */
 	const char *ca_file;
-	/* [engine] */ int in_flight, claim_batch;
+	/* [engine] */ int in_flight, claim_batch, request_timeout_ms;
 	/* [log] */ const char *log_level;
 	struct conf_provider *providers;
 	int provider_count;
