@@ -19,7 +19,8 @@ static const struct { const char *type; int status; } types[] = {
 
 static const struct error_code codes[] = {
 	{"invalid_request", "invalid_request", CLIENT, false, NULL},
-	{"invalid_json", "invalid_request", CLIENT, false, "Send one JSON object in UTF-8, without comments, trailing commas or duplicate keys."},
+	{"invalid_json", "invalid_request", CLIENT, false,
+		"Send one JSON object in UTF-8, without comments, trailing commas or duplicate keys."},
 	{"request_timeout", "invalid_request", CLIENT, true, "Send the body without pauses."},
 	{"unknown_field", "validation_error", CLIENT, false, "Remove the field or correct its name."},
 	{"field_required", "validation_error", CLIENT, false, NULL},
@@ -64,7 +65,8 @@ static const struct error_code codes[] = {
 	{"connect_interrupted", "conflict", USER, true, "Make a new connect session."},
 	{"connect_denied", "conflict", USER, false, NULL},
 	{"credential_invalid", "validation_error", CLIENT, false, NULL},
-	{"credential_callback_mismatch", "validation_error", CLIENT, false, "Register the callbackUrl of this platform with the provider, verbatim."},
+	{"credential_callback_mismatch", "validation_error", CLIENT, false,
+		"Register the callbackUrl of this platform with the provider, verbatim."},
 
 	{"text_too_long", "validation_error", CLIENT, false, NULL},
 	{"text_required", "validation_error", CLIENT, false, NULL},
@@ -104,9 +106,11 @@ static const struct error_code codes[] = {
 	{"storage_full", "service_unavailable", SERVER, true, NULL},
 	{"storage_error", "service_unavailable", SERVER, true, "Repeat the request with the same Idempotency-Key."},
 	{"draining", "service_unavailable", SERVER, true, "Repeat the request with the same Idempotency-Key."},
-	{"overloaded", "service_unavailable", SERVER, true, "Repeat the request with the same Idempotency-Key after Retry-After seconds."},
+	{"overloaded", "service_unavailable", SERVER, true,
+		"Repeat the request with the same Idempotency-Key after Retry-After seconds."},
 	{"unavailable", "service_unavailable", SERVER, true, NULL},
-	{"internal_error", "internal_error", SERVER, true, "Repeat the request with the same Idempotency-Key; tell us the requestId if it stays."},
+	{"internal_error", "internal_error", SERVER, true,
+		"Repeat the request with the same Idempotency-Key; tell us the requestId if it stays."},
 };
 
 /* The code of a fault that was found without one. */

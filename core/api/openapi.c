@@ -356,10 +356,12 @@ static void components_write(struct jsonw *w, const struct route *const *tables,
 	constant(w, "parameters",
 		"{\"limit\":{\"name\":\"limit\",\"in\":\"query\",\"description\":\"Rows of a page.\","
 		"\"schema\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":200,\"default\":50}},"
-		"\"cursor\":{\"name\":\"cursor\",\"in\":\"query\",\"description\":\"nextCursor of the page before; opaque.\",\"schema\":{\"type\":\"string\"}},"
+		"\"cursor\":{\"name\":\"cursor\",\"in\":\"query\",\"description\":\"nextCursor of the page before; opaque.\","
+		"\"schema\":{\"type\":\"string\"}},"
 		"\"wait\":{\"name\":\"wait\",\"in\":\"query\",\"description\":\"Seconds to hold the answer until something ends.\","
 		"\"schema\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":30,\"default\":0}},"
-		"\"idempotencyKey\":{\"name\":\"Idempotency-Key\",\"in\":\"header\",\"description\":\"Equal requests with the same key have one effect and one answer, for 48 hours.\","
+		"\"idempotencyKey\":{\"name\":\"Idempotency-Key\",\"in\":\"header\","
+		"\"description\":\"Equal requests with the same key have one effect and one answer, for 48 hours.\","
 		"\"schema\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":255}}}");
 	constant(w, "responses", "{\"Error\":{\"description\":\"Refused: the code says why.\","
 		"\"headers\":{\"X-Request-Id\":{\"schema\":{\"type\":\"string\"}}},"
