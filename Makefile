@@ -72,9 +72,10 @@ $(B)/libcore.a: $(call obj,$(core)) $(B)/obj/embed.o
 $(B)/unit/%: tests/unit/%.c tests/unit/test.h $(B)/libcore.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $< $(B)/libcore.a $(LDLIBS)
-$(B)/unit/host_%: tests/unit/host_%.c tests/unit/test.h $(call obj,$(filter-out core/host/main.c,$(hostsrc)))
+hostunit := $(call obj,$(filter-out core/host/main.c,$(hostsrc)) sdk/try/action.c)
+$(B)/unit/host_%: tests/unit/host_%.c tests/unit/test.h $(hostunit)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $< $(call obj,$(filter-out core/host/main.c,$(hostsrc))) -lsodium -lunistring
+	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $< $(hostunit) -lsodium -lunistring
 $(B)/unit/hostproc: private CPPFLAGS += -DBUILD_FOLDER='"$(B)"'
 $(B)/unit/hostproc: $(B)/libexec/mypostshare-host $(testso)
 unit: $(unit)
