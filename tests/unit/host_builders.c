@@ -128,6 +128,7 @@ STEP(forged)
 {
 	POST(r);
 
+	(void)t->handle(op, "token.access");	/* it exists, and its name is the text */
 	t->json_open(r, "", '{');
 	t->json_text(r, "text", t->input(op, "text"));
 	t->json_close(r);
