@@ -80,61 +80,127 @@ static inline const char *mps_header(mps_op *op, const char *name) { return mps_
 static inline const char *mps_json(mps_op *op, const char *path) { return mps_host_table->json(op, path); }
 static inline int32_t mps_json_type(mps_op *op, const char *path) { return mps_host_table->json_type(op, path); }
 static inline int32_t mps_json_count(mps_op *op, const char *path) { return mps_host_table->json_count(op, path); }
-static inline const char *mps_json_source(mps_op *op, const char *path) { return mps_host_table->json_source(op, path); }
+static inline const char *mps_json_source(mps_op *op, const char *path)
+{
+	return mps_host_table->json_source(op, path);
+}
 static inline const char *mps_body(mps_op *op, uint32_t *ret_length) { return mps_host_table->body(op, ret_length); }
 static inline const char *mps_handle(mps_op *op, const char *name) { return mps_host_table->handle(op, name); }
 
 /* --- requests ------------------------------------------------------------------------------------------------ */
 
-static inline mps_req *mps_request(mps_op *op, const char *method, const char *url) { return mps_host_table->request(op, method, url); }
+static inline mps_req *mps_request(mps_op *op, const char *method, const char *url)
+{
+	return mps_host_table->request(op, method, url);
+}
 static inline mps_req *mps_get_url(mps_op *op, const char *url) { return mps_host_table->request(op, "GET", url); }
 static inline mps_req *mps_post(mps_op *op, const char *url) { return mps_host_table->request(op, "POST", url); }
 static inline mps_req *mps_put(mps_op *op, const char *url) { return mps_host_table->request(op, "PUT", url); }
 static inline mps_req *mps_delete(mps_op *op, const char *url) { return mps_host_table->request(op, "DELETE", url); }
 static inline void mps_path(mps_req *r, const char *segment) { mps_host_table->path(r, segment); }
 static inline void mps_query(mps_req *r, const char *key, const char *value) { mps_host_table->query(r, key, value); }
-static inline void mps_req_header(mps_req *r, const char *name, const char *value) { mps_host_table->req_header(r, name, value); }
+static inline void mps_req_header(mps_req *r, const char *name, const char *value)
+{
+	mps_host_table->req_header(r, name, value);
+}
 static inline void mps_req_header_more(mps_req *r, const char *value) { mps_host_table->req_header_more(r, value); }
 static inline void mps_bearer(mps_req *r) { mps_host_table->bearer(r, NULL); }
 static inline void mps_bearer_of(mps_req *r, const char *handle) { mps_host_table->bearer(r, handle); }
-static inline void mps_basic(mps_req *r, const char *user, const char *password) { mps_host_table->basic(r, user, password); }
+static inline void mps_basic(mps_req *r, const char *user, const char *password)
+{
+	mps_host_table->basic(r, user, password);
+}
 static inline void mps_form(mps_req *r, const char *key, const char *value) { mps_host_table->form(r, key, value); }
-static inline void mps_multipart(mps_req *r, const char *name, const char *value) { mps_host_table->multipart(r, name, value); }
-static inline void mps_multipart_media(mps_req *r, const char *name, const char *filename, int32_t index) { mps_host_table->multipart_media(r, name, filename, index); }
-static inline void mps_req_body(mps_req *r, const char *type, const void *bytes, uint32_t length) { mps_host_table->req_body(r, type, bytes, length); }
-static inline void mps_body_media(mps_req *r, int32_t index, int64_t offset, int64_t length) { mps_host_table->body_media(r, index, offset, length); }
+static inline void mps_multipart(mps_req *r, const char *name, const char *value)
+{
+	mps_host_table->multipart(r, name, value);
+}
+static inline void mps_multipart_media(mps_req *r, const char *name, const char *filename, int32_t index)
+{
+	mps_host_table->multipart_media(r, name, filename, index);
+}
+static inline void mps_req_body(mps_req *r, const char *type, const void *bytes, uint32_t length)
+{
+	mps_host_table->req_body(r, type, bytes, length);
+}
+static inline void mps_body_media(mps_req *r, int32_t index, int64_t offset, int64_t length)
+{
+	mps_host_table->body_media(r, index, offset, length);
+}
 static inline void mps_json_object(mps_req *r, const char *key) { mps_host_table->json_open(r, key, '{'); }
 static inline void mps_json_array(mps_req *r, const char *key) { mps_host_table->json_open(r, key, '['); }
 static inline void mps_json_close(mps_req *r) { mps_host_table->json_close(r); }
-static inline void mps_json_text(mps_req *r, const char *key, const char *value) { mps_host_table->json_text(r, key, value); }
-static inline void mps_json_int(mps_req *r, const char *key, int64_t value) { mps_host_table->json_int(r, key, value); }
-static inline void mps_json_bool(mps_req *r, const char *key, int32_t value) { mps_host_table->json_bool(r, key, value); }
+static inline void mps_json_text(mps_req *r, const char *key, const char *value)
+{
+	mps_host_table->json_text(r, key, value);
+}
+static inline void mps_json_int(mps_req *r, const char *key, int64_t value)
+{
+	mps_host_table->json_int(r, key, value);
+}
+static inline void mps_json_bool(mps_req *r, const char *key, int32_t value)
+{
+	mps_host_table->json_bool(r, key, value);
+}
 static inline void mps_json_null(mps_req *r, const char *key) { mps_host_table->json_null(r, key); }
-static inline void mps_json_raw(mps_req *r, const char *key, const char *json) { mps_host_table->json_raw(r, key, json); }
+static inline void mps_json_raw(mps_req *r, const char *key, const char *json)
+{
+	mps_host_table->json_raw(r, key, json);
+}
 static inline void mps_dpop(mps_req *r) { mps_host_table->dpop(r); }
 
 /* --- verbs --------------------------------------------------------------------------------------------------- */
 
-static inline mps_next mps_send(mps_op *op, mps_req *r, int32_t repeat, const char *next) { return mps_host_table->send(op, r, repeat, next); }
-static inline mps_next mps_wait(mps_op *op, int32_t seconds, const char *next) { return mps_host_table->wait(op, seconds, next); }
-static inline mps_next mps_wait_user(mps_op *op, int32_t seconds, const char *next) { return mps_host_table->wait_user(op, seconds, next); }
+static inline mps_next mps_send(mps_op *op, mps_req *r, int32_t repeat, const char *next)
+{
+	return mps_host_table->send(op, r, repeat, next);
+}
+static inline mps_next mps_wait(mps_op *op, int32_t seconds, const char *next)
+{
+	return mps_host_table->wait(op, seconds, next);
+}
+static inline mps_next mps_wait_user(mps_op *op, int32_t seconds, const char *next)
+{
+	return mps_host_table->wait_user(op, seconds, next);
+}
 static inline mps_next mps_redirect(mps_op *op, mps_req *r) { return mps_host_table->redirect(op, r, ""); }
 static inline mps_next mps_done(mps_op *op) { return mps_host_table->done(op); }
-static inline mps_next mps_fail(mps_op *op, int32_t failure, const char *reason, const char *code, const char *message) { return mps_host_table->fail(op, failure, reason, code, message); }
+static inline mps_next mps_fail(mps_op *op, int32_t failure, const char *reason, const char *code, const char *message)
+{
+	return mps_host_table->fail(op, failure, reason, code, message);
+}
 static inline mps_next mps_found(mps_op *op) { return mps_host_table->found(op); }
 static inline mps_next mps_absent(mps_op *op) { return mps_host_table->absent(op); }
 static inline mps_next mps_unknown(mps_op *op) { return mps_host_table->unknown(op); }
 
 /* --- results and pure functions ------------------------------------------------------------------------------ */
 
-static inline void mps_result(mps_op *op, const char *key, const char *value) { mps_host_table->result(op, key, value); }
-static inline void mps_warn(mps_op *op, const char *reason, const char *words) { mps_host_table->warn(op, reason, words); }
-static inline void mps_token(mps_op *op, const char *name, const char *handle, int64_t seconds) { mps_host_table->token(op, name, handle, seconds); }
+static inline void mps_result(mps_op *op, const char *key, const char *value)
+{
+	mps_host_table->result(op, key, value);
+}
+static inline void mps_warn(mps_op *op, const char *reason, const char *words)
+{
+	mps_host_table->warn(op, reason, words);
+}
+static inline void mps_token(mps_op *op, const char *name, const char *handle, int64_t seconds)
+{
+	mps_host_table->token(op, name, handle, seconds);
+}
 static inline void mps_retry_after(mps_op *op, int64_t seconds) { mps_host_table->retry_after(op, seconds); }
-static inline void mps_sha256(mps_op *op, const void *bytes, uint32_t length, uint8_t out[32]) { mps_host_table->sha256(op, bytes, length, out); }
-static inline const char *mps_base64url(mps_op *op, const void *bytes, uint32_t length) { return mps_host_table->base64url(op, bytes, length); }
+static inline void mps_sha256(mps_op *op, const void *bytes, uint32_t length, uint8_t out[32])
+{
+	mps_host_table->sha256(op, bytes, length, out);
+}
+static inline const char *mps_base64url(mps_op *op, const void *bytes, uint32_t length)
+{
+	return mps_host_table->base64url(op, bytes, length);
+}
 static inline uint32_t mps_graphemes(const char *text) { return mps_host_table->graphemes(text); }
-static inline const char *mps_concat(mps_op *op, const char *a, const char *b) { return mps_host_table->concat(op, a, b); }
+static inline const char *mps_concat(mps_op *op, const char *a, const char *b)
+{
+	return mps_host_table->concat(op, a, b);
+}
 static inline const char *mps_number(mps_op *op, int64_t value) { return mps_host_table->number(op, value); }
 static inline const char *mps_time_iso(mps_op *op, int64_t ms) { return mps_host_table->time_iso(op, ms); }
 static inline int64_t mps_time_ms(const char *text) { return mps_host_table->time_ms(text); }

@@ -70,7 +70,8 @@ static bool only(const char *s, size_t n, const char *more, bool letters, bool c
 static bool visible(const char *s, size_t n, unsigned char least)
 {
 	for (size_t i = 0; i < n; i++)
-		if (((unsigned char)s[i] < least && s[i] != '\t') || s[i] == 0x7f || (least > ' ' && (s[i] == '\t' || (unsigned char)s[i] >= 0x80)))
+		if (((unsigned char)s[i] < least && s[i] != '\t') || s[i] == 0x7f ||
+		    (least > ' ' && (s[i] == '\t' || (unsigned char)s[i] >= 0x80)))
 			return false;
 	return true;
 }
@@ -106,19 +107,22 @@ static bool header_name_ok(const struct rec *r)
 static const char *whole_check(const char *data, size_t len, const int *seen)
 {
 	struct rec verb, first;
-	bool sends;
+	bool sends, request, waits;
 
 	if (!rec_find(data, len, REC_VERB, NULL, &verb))
 		return "an action without a verb";
 	sends = rec_is(&verb, "send") || rec_is(&verb, "redirect");
-	if (sends != (rec_find(data, len, REC_METHOD, NULL, &first) && (rec_find(data, len, REC_URL, NULL, &first) || rec_find(data, len, REC_URL_HANDLE, NULL, &first))))
+	request = rec_find(data, len, REC_METHOD, NULL, &first) &&
+		  (rec_find(data, len, REC_URL, NULL, &first) || rec_find(data, len, REC_URL_HANDLE, NULL, &first));
+	if (sends != request)
 		return "a request without its verb, or a verb without its request";
 	for (size_t i = 0; i < RULES; i++)
 		if (!sends && rules[i].kind >= REC_METHOD && seen[i])
 			return "a request without its verb";
-	if ((rec_is(&verb, "send") || rec_is(&verb, "wait") || rec_is(&verb, "wait_user")) && !rec_find(data, len, REC_PHASE, NULL, &first))
+	waits = rec_is(&verb, "wait") || rec_is(&verb, "wait_user");
+	if ((waits || rec_is(&verb, "send")) && !rec_find(data, len, REC_PHASE, NULL, &first))
 		return "a verb without its next phase";
-	if ((rec_is(&verb, "wait") || rec_is(&verb, "wait_user")) && !rec_find(data, len, REC_SECONDS, "", &first))
+	if (waits && !rec_find(data, len, REC_SECONDS, "", &first))
 		return "a wait without seconds";
 	if (rec_is(&verb, "fail") != rec_find(data, len, REC_CLASS, NULL, &first))
 		return "a failure without its class";

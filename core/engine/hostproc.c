@@ -118,7 +118,8 @@ static enum rc hello_check(struct cx *cx, const struct host_spec *spec, const ch
 	(void)snprintf(want, sizeof want, "%d", FRAME_BUILD);
 	if (rec_find(data, len, REC_BUILD, NULL, &r) && rec_is(&r, want))
 		return RC_OK;
-	return fail(cx, RC_INVALID, "provider %s: the host program is of another build than this server (wanted %s): install both from one build", spec->id, want);
+	return fail(cx, RC_INVALID, 
+		"provider %s: the host program is of another build than this server (wanted %s): install both from one build", spec->id, want);
 }
 
 static enum rc describe_read(struct cx *cx, const struct host_spec *spec, const char *data, size_t len, struct host_info *ret)
@@ -128,12 +129,14 @@ static enum rc describe_read(struct cx *cx, const struct host_spec *spec, const 
 
 	(void)text_int(minor, &n);
 	free(minor);
-	*ret = (struct host_info){ .id = rec_dup(data, len, REC_ID, NULL), .file = strdup(spec->file), .version = rec_dup(data, len, REC_VERSION, NULL),
+	*ret = (struct host_info){ .id = rec_dup(data, len, REC_ID, NULL), .file = strdup(spec->file),
+		.version = rec_dup(data, len, REC_VERSION, NULL),
 		.describe = rec_dup(data, len, REC_DESCRIBE, NULL), .sandbox = rec_dup(data, len, REC_SANDBOX, NULL), .words = strdup(""),
 		.abi_minor = (uint32_t)n, .loaded = true };
 	if (strcmp(ret->id, spec->id) == 0 && text_utf8(ret->describe, strlen(ret->describe)))
 		return RC_OK;
-	fail(cx, RC_INVALID, "provider file %s: its id is \"%.40s\", wanted \"%s\": rename the file to %.40s.so, or name it in [provider.%.40s] file",
+	fail(cx, RC_INVALID,
+		"provider file %s: its id is \"%.40s\", wanted \"%s\": rename the file to %.40s.so, or name it in [provider.%.40s] file",
 		spec->file, ret->id, spec->id, ret->id, ret->id);
 	info_free(ret);
 	return cx->rc;
@@ -208,7 +211,8 @@ static enum rc start_wait(struct cx *cx, const struct host_spec *spec, struct pr
 	return RC_OK;
 }
 
-static enum rc start(struct cx *cx, struct hosts *hs, const struct host_spec *spec, int *ret_file, struct proc **ret_proc, struct host_info *ret)
+static enum rc start(struct cx *cx, struct hosts *hs, const struct host_spec *spec, int *ret_file, struct proc **ret_proc,
+	struct host_info *ret)
 {
 	struct proc *p = NULL;
 	int file = -1;
@@ -258,7 +262,8 @@ static enum rc versions_check(struct cx *cx, const struct host *h, const struct 
 
 	if (!h->info.loaded || (state_version(new->describe, 0) <= old_max && old_max <= state_version(new->describe, 1)))
 		return RC_OK;
-	return fail(cx, RC_CONFLICT, "provider %s %s does not understand state version %lld of operations under way (state_versions of %s): let them finish first",
+	return fail(cx, RC_CONFLICT, 
+		"provider %s %s does not understand state version %lld of operations under way (state_versions of %s): let them finish first",
 		h->info.id, new->version, (long long)old_max, h->info.version);
 }
 
@@ -389,7 +394,8 @@ void hosts_step(struct hosts *hs, const char *id, uint64_t operation, const stru
 
 static unsigned proc_waits(const struct proc *p, struct http_wait *waits, unsigned max)
 {
-	const struct http_wait all[] = { { p->sock, (short)(POLLIN | (p->out.len ? POLLOUT : 0)), 0 }, { p->err, POLLIN, 0 }, { p->pidfd, POLLIN, 0 } };
+	short events = (short)(POLLIN | (p->out.len ? POLLOUT : 0));
+	const struct http_wait all[] = { { p->sock, events, 0 }, { p->err, POLLIN, 0 }, { p->pidfd, POLLIN, 0 } };
 	unsigned n = 0;
 
 	for (; n < 3 && n < max; n++)

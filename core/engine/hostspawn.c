@@ -61,10 +61,12 @@ static enum rc file_open(struct cx *cx, const char *file, int *ret_fd, off_t *re
 	fd = openat(dir, base, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	(void)close(dir);
 	if (fd < 0)
-		return fail(cx, RC_NOT_FOUND, "provider file %s: %s", file, errno == ELOOP ? "is a symbolic link; name the file itself" : strerror(errno));
+		return fail(cx, RC_NOT_FOUND, "provider file %s: %s", file,
+			errno == ELOOP ? "is a symbolic link; name the file itself" : strerror(errno));
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || !owner_ok(&st) || st.st_size > FILE_MAX || st.st_size == 0) {
 		(void)close(fd);
-		return fail(cx, RC_DENIED, "provider file %s: not a file of 1 byte to 16 MiB that only root or this user can write (mode %04o): chown and chmod go-w it",
+		return fail(cx, RC_DENIED,
+			"provider file %s: not a file of 1 byte to 16 MiB that only root or this user can write (mode %04o): chown and chmod go-w it",
 			file, (unsigned)(st.st_mode & 07777));
 	}
 	*ret_fd = fd;
@@ -102,7 +104,8 @@ static enum rc file_fill(struct cx *cx, const struct host_spec *spec, int from, 
 	if (!whole)
 		return fail(cx, RC_IO, "provider file %s: cannot be read: %s", spec->file, strerror(errno));
 	if (spec->sha256 && strcasecmp(spec->sha256, buf_text(&hex)) != 0)
-		return fail(cx, RC_DENIED, "provider file %s: its SHA-256 is %s, pinned is %s: install the pinned file, or change sha256 in [provider.%s]",
+		return fail(cx, RC_DENIED,
+			"provider file %s: its SHA-256 is %s, pinned is %s: install the pinned file, or change sha256 in [provider.%s]",
 			spec->file, buf_text(&hex), spec->sha256, spec->id);
 	return RC_OK;
 }

@@ -126,7 +126,8 @@ bool provider_check(const struct mps_provider *theirs, struct mps_provider *ret,
 	else if (theirs->needs_minor > MPS_ABI_MINOR)
 		buf_addf(words, "it needs interface 1.%u, this core has 1.%d: install a newer mypostshare", theirs->needs_minor, MPS_ABI_MINOR);
 	else if (!tail_zero(theirs))
-		buf_addf(words, "it uses fields of interface 1.%u that this core (1.%d) does not know: install a newer mypostshare", theirs->abi_minor, MPS_ABI_MINOR);
+		buf_addf(words, "it uses fields of interface 1.%u that this core (1.%d) does not know: install a newer mypostshare",
+			theirs->abi_minor, MPS_ABI_MINOR);
 	else
 		memcpy(ret, theirs, sizeof *ret < theirs->struct_size ? sizeof *ret : theirs->struct_size);
 	if (words->len)

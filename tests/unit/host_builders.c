@@ -12,7 +12,9 @@ static struct buf input, shown;
 
 static int32_t step(mps_op *op) { return body_of_step(op); }
 
-static const struct mps_provider provider = { .struct_size = sizeof provider, .id = "test", .version = "1", .describe = "{}", .step = step };
+static const struct mps_provider provider = {
+	.struct_size = sizeof provider, .id = "test", .version = "1", .describe = "{}", .step = step
+};
 
 static void in(enum frame_kind kind, const char *key, const char *value) { rec_text(&input, kind, key, value); }
 
@@ -113,7 +115,8 @@ TEST(everything_is_encoded_for_its_place)
 	HAS(form_and_headers, "\"body\":\"a+b=c%26d%3De&secret={client.secret}\"");
 	HAS(form_and_headers, "\"X-Two\":\"OAuth {token.access}, v=1\"");
 	HAS(form_and_headers, "\"Authorization\":\"Basic {=me%40x:sec%3A3}\"");
-	HAS(json_body, "\"body\":{\"quote\\\"\":\"line\\n\xf0\x9f\x98\x80\",\"token\":\"{token.access}\",\"list\":[-5,true,null,{}],\"raw\":{\"a\":[1]}}");
+	HAS(json_body,
+		"\"body\":{\"quote\\\"\":\"line\\n\xf0\x9f\x98\x80\",\"token\":\"{token.access}\",\"list\":[-5,true,null,{}],\"raw\":{\"a\":[1]}}");
 	in(REC_INPUT, "media.count", "1");
 	in(REC_INPUT, "media.0.mime", "image/png");
 	in(REC_INPUT, "media.0.bytes", "99");

@@ -436,7 +436,9 @@ static const char *check_of(const char *const *parts)		/* kind as a character, k
 
 TEST(actions_that_pass_and_actions_that_do_not)
 {
-	static const char *const good[] = { V, "", "send", P, "", "next", M, "POST", "once", U, "", "https://a.example/x?y=1", H, "Accept", "a/b", NULL };
+	static const char *const good[] = {
+		V, "", "send", P, "", "next", M, "POST", "once", U, "", "https://a.example/x?y=1", H, "Accept", "a/b", NULL
+	};
 	static const char *const bad[][19] = {
 		{ P, "", "next", NULL },
 		{ V, "", "done", V, "", "done", NULL },
