@@ -228,7 +228,7 @@ static char *redirect_of(const char *op_id)
 }
 
 /* Connects account `name` of a type; the connection's id into out. */
-static void connect(const char *name, const char *type, char out[ID_MAX])
+static void connect_account(const char *name, const char *type, char out[ID_MAX])
 {
 	struct start s = {.kind = "authorize"};
 	struct buf input, form, answer;
@@ -311,7 +311,7 @@ static char accounts[4][ID_MAX];
 static const char *account(int i)
 {
 	if (accounts[i][0] == '\0')
-		connect(types[i], types[i], accounts[i]);
+		connect_account(types[i], types[i], accounts[i]);
 	return accounts[i];
 }
 
