@@ -76,7 +76,8 @@ static void asks(struct buf *b, const struct consent *asked, const char *host)
 	text_html(b, asked->client_id);
 	buf_adds(b, "</b> asks. You will be sent back to ");
 	text_html(b, host);
-	buf_adds(b, ".</p></div>\n<section aria-labelledby=\"will\"><h2 id=\"will\" class=\"pad-b\">It will be able to</h2><ul class=\"allow\">\n");
+	buf_adds(b, ".</p></div>\n<section aria-labelledby=\"will\">"
+		 "<h2 id=\"will\" class=\"pad-b\">It will be able to</h2><ul class=\"allow\">\n");
 	line(b, true, "Publish posts and media in your name, and delete them");
 	line(b, true, "See your name, your picture and your posts");
 	line(b, false, "It cannot see your password");
