@@ -234,8 +234,6 @@ static mps_next refresh_start(mps_op *op)
 
 static mps_next refresh_refreshed(mps_op *op)
 {
-	if (mps_event(op) == MPS_LOST)
-		return mps_unknown(op);
 	return mps_status(op) == 200 ? mps_done(op) : fail_final(op, MPS_REVOKED, "session_ended");
 }
 
