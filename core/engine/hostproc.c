@@ -118,7 +118,7 @@ static enum rc hello_check(struct cx *cx, const struct host_spec *spec, const ch
 	(void)snprintf(want, sizeof want, "%d", FRAME_BUILD);
 	if (rec_find(data, len, REC_BUILD, NULL, &r) && rec_is(&r, want))
 		return RC_OK;
-	return fail(cx, RC_INVALID, 
+	return fail(cx, RC_INVALID,
 		"provider %s: the host program is of another build than this server (wanted %s): install both from one build", spec->id, want);
 }
 
@@ -262,7 +262,7 @@ static enum rc versions_check(struct cx *cx, const struct host *h, const struct 
 
 	if (!h->info.loaded || (state_version(new->describe, 0) <= old_max && old_max <= state_version(new->describe, 1)))
 		return RC_OK;
-	return fail(cx, RC_CONFLICT, 
+	return fail(cx, RC_CONFLICT,
 		"provider %s %s does not understand state version %lld of operations under way (state_versions of %s): let them finish first",
 		h->info.id, new->version, (long long)old_max, h->info.version);
 }
