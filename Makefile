@@ -86,6 +86,11 @@ setup: ## what is needed to build and to test, by name from Debian and npm
 install: all ## PREFIX=/opt/mypostshare DESTDIR=
 	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' UNITDIR='$(UNITDIR)' tools/install $(B)
 
+demo: ## a first post before your eyes, then a server until Ctrl-C
+	@tools/setup demo
+	@$(MAKE) --no-print-directory -s -j2 all
+	@tools/demo
+
 audit: $(plugin) $(B)/try ## what keeps the provider interface stable, and every provider's conversations
 	tools/audit $(B)
 

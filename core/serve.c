@@ -112,7 +112,7 @@ static enum rc api_start(struct cx *cx, struct server *s)
 	s->api = (struct api){
 		.db = s->store.db, .vault = s->store.vault, .conf = c, .public_url = c->public_url ? c->public_url : s->url,
 		.platforms = s->platforms, .engine = s->engine, .wake = engine_wake, .wait = engine_wait, .metrics = engine_metrics,
-		.authorize = auth_key,
+		.authorize = auth_key, .polls_max = c->threads / 4,
 	};
 	rc = api_init(cx, &s->api);
 	if (rc == RC_OK)

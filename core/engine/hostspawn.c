@@ -143,6 +143,7 @@ static _Noreturn void become_host(int program, int file, int null, int words, in
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (getppid() != parent)
 		_exit(125);
+	(void)setpgid(0, 0);	/* a Ctrl-C is meant for the server, which ends its hosts when they are done */
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_DFL);
