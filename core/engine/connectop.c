@@ -16,13 +16,17 @@
 #define TRIES_MAX 4
 #define TARGETS_MAX 500
 
+/* Parsed once: a list of 500 pages is asked for many keys. */
 static const char *result_text(struct op *op, const char *key)
 {
-	struct jv root;
-
-	if (op->row.result == NULL || json_parse(&op->cx, &op->arena, op->row.result, strlen(op->row.result), &root) != RC_OK)
+	if (op->row.result == NULL)
 		return NULL;
-	return json_text(json_get(root, key));
+	if (op->results_of != op->row.result) {
+		op->results_of = op->row.result;
+		if (json_parse(&op->cx, &op->arena, op->row.result, strlen(op->row.result), &op->results) != RC_OK)
+			op->results = (struct jv){NULL, 0};
+	}
+	return op->results.doc == NULL ? NULL : json_text(json_get(op->results, key));
 }
 
 /* ---- effects: inside the writer, repeatable ---------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/json.h"
 #include "core/engine/engine.h"
 #include "core/engine/limit.h"
 #include "core/io/http.h"
@@ -95,6 +96,8 @@ struct op {
 	struct grant_tokens tokens;
 	bool have_tokens;
 	struct buf result, warnings;		/* JSON under construction: object members, list items */
+	struct jv results;			/* row.result parsed, of the text results_of */
+	const char *results_of;
 	const char *remote_id, *remote_url;
 	struct change change;
 	bool secret_touched;
