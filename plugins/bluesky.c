@@ -74,13 +74,16 @@ static const struct error {
 	{ "RateLimitExceeded", MPS_LIMIT, "rate_limited" },
 	{ "InvalidSwap", MPS_TRANSIENT, "repository_busy" },
 	{ "InvalidRequest", MPS_REJECTED, "invalid_post" },
+	{ "InvalidRecord", MPS_REJECTED, "invalid_post" },
+	{ "InvalidMimeType", MPS_REJECTED, "invalid_media" },
+	{ "BlobTooLarge", MPS_REJECTED, "invalid_media" },
 	{ NULL, 0, NULL }
 };
 
 static const struct error *error_of(mps_op *op)
 {
 	static const struct error limit = { "", MPS_LIMIT, "rate_limited" },
-		trouble = { "", MPS_TRANSIENT, "platform_unavailable" }, refused = { "", MPS_REJECTED, "rejected" };
+		trouble = { "", MPS_TRANSIENT, "platform_unavailable" }, unheard = { "", MPS_UNKNOWN, "error_unknown" };
 	const char *code = mps_json(op, "error");
 	int32_t status = mps_status(op);
 
@@ -91,7 +94,7 @@ static const struct error *error_of(mps_op *op)
 	for (const struct error *e = errors; e->code; e++)
 		if (mps_is(e->code, code))
 			return e;
-	return &refused;
+	return &unheard;	/* a refusal that is not documented proves nothing */
 }
 
 static mps_next fail_as(mps_op *op, int32_t failure, const char *reason)

@@ -146,7 +146,7 @@ static const struct kind {
 	{"identify", false, "account.id", true, identify_effect},
 	{"targets", false, NULL, true, targets_effect},
 	{"refresh", true, NULL, false, NULL},
-	{"check", false, "account.id", false, check_effect},
+	{"check", false, NULL, false, check_effect},
 	{"revoke", false, NULL, false, revoke_effect},
 	{"remove", false, NULL, false, remove_effect},
 	{NULL, false, NULL, false, NULL}

@@ -12,6 +12,7 @@
 #include "core/base/clock.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
+#include "core/engine/request.h"
 #include "core/model/data_key.h"
 
 #define OP_MEMORY (24u << 20)
@@ -172,19 +173,37 @@ static void json_inputs(struct op *op, const char *prefix, struct jv object)
 			op_input(op, arena_printf(&op->arena, "%s%s", prefix, key), json_text(value));
 }
 
+/* An item's "file" is a name inside the media folder: ours alone, no input. */
+static void media_inputs(struct op *op, struct jv media)
+{
+	const char *key, *folder = op->e->config.conf->data_folder, *file;
+	struct jv value;
+
+	op->media_count = (int)json_count(media);
+	op->media_files = arena_array(&op->arena, const char *, op->media_count + 1);
+	op_input_int(op, "media.count", op->media_count);
+	for (int i = 0; i < op->media_count; i++) {
+		struct jv item = json_at(media, (size_t)i);
+
+		file = json_text(json_get(item, "file"));
+		if (file != NULL && strchr(file, '/') == NULL && file[0] != '.')
+			op->media_files[i] = arena_printf(&op->arena, "%s/media/%s", folder, file);
+		for (size_t m = 0; json_member(item, m, &key, &value); m++)
+			if (!text_eq(key, "file"))
+				op_input(op, arena_printf(&op->arena, "media.%d.%s", i, key), json_text(value));
+	}
+}
+
 static void content_inputs(struct op *op)
 {
-	struct jv root, media;
+	struct jv root;
 
 	if (json_parse(&op->cx, &op->arena, op->d.content, strlen(op->d.content), &root) != RC_OK)
 		return;
 	op_input(op, "text", op->d.text);
 	op_input(op, "link", json_text(json_get(root, "link")));
 	json_inputs(op, "options.", json_get(root, "options"));
-	media = json_get(root, "media");
-	op_input_int(op, "media.count", (int64_t)json_count(media));
-	for (size_t i = 0; i < json_count(media); i++)
-		json_inputs(op, arena_printf(&op->arena, "media.%zu.", i), json_at(media, i));
+	media_inputs(op, json_get(root, "media"));
 	op_input(op, "target.id", op->d.target_id);
 	op_input(op, "delivery.id", op->d.id);
 	op_input_int(op, "post.created_at", op->d.created_at);

@@ -92,6 +92,9 @@ struct op {
 	int64_t retry_after_ms;
 	struct attempt *attempts, **attempts_tail;
 	int attempt_count;
+	const char **media_files;		/* paths, by index */
+	int media_count;
+	int open_files[32], open_count;		/* of the request under way */
 	const char *endpoint, *method;		/* of the request under way, for the attempt row */
 	struct grant_tokens tokens;
 	bool have_tokens;

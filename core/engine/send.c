@@ -13,83 +13,9 @@
 #include "core/base/failpoint.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
+#include "core/engine/request.h"
 
-#define HEADERS_MAX 64
 #define ATTEMPT_BODY 2048
-
-struct building {
-	struct op *op;
-	struct buf url, headers, body;	/* headers: lines separated by NUL */
-	struct buf shown;		/* the URL without query and secrets */
-	const char *missing;		/* handle without a value */
-	const char *method;
-	bool in_header;
-};
-
-static void building_free(struct building *b)
-{
-	buf_wipe(&b->url);
-	buf_wipe(&b->headers);
-	buf_wipe(&b->body);
-	buf_free(&b->shown);
-}
-
-static void put_secret(struct building *b, struct buf *out, const struct rec *r)
-{
-	const char *handle = arena_dup(&b->op->arena, r->value, r->value_len);
-
-	if (!secret_write(b->op, arena_dup(&b->op->arena, r->key, r->key_len), handle, out))
-		b->missing = handle;
-}
-
-static void end_header(struct building *b)
-{
-	if (b->in_header)
-		buf_addc(&b->headers, '\0');
-	b->in_header = false;
-}
-
-static void add_record(struct building *b, const struct rec *r)
-{
-	switch (r->kind) {
-	case REC_METHOD: b->method = arena_dup(&b->op->arena, r->key, r->key_len); break;
-	case REC_URL:
-		buf_add(&b->url, r->value, r->value_len);
-		buf_add(&b->shown, r->value, r->value_len);
-		break;
-	case REC_URL_HANDLE:
-		put_secret(b, &b->url, r);
-		buf_addf(&b->shown, "{%.*s}", (int)r->value_len, r->value);
-		break;
-	case REC_REQ_HEADER:
-		if (r->key_len > 0) {
-			end_header(b);
-			buf_addf(&b->headers, "%.*s: ", (int)r->key_len, r->key);
-		}
-		buf_add(&b->headers, r->value, r->value_len);
-		b->in_header = true;
-		break;
-	case REC_REQ_HEADER_HANDLE: put_secret(b, &b->headers, r); break;
-	case REC_REQ_BODY: buf_add(&b->body, r->value, r->value_len); break;
-	case REC_REQ_BODY_HANDLE: put_secret(b, &b->body, r); break;
-	default: break;
-	}
-}
-
-static void build(struct building *b, const struct buf *records)
-{
-	size_t at = 0;
-	struct rec r;
-
-	buf_init(&b->url, 32768);
-	buf_init(&b->headers, 65536);
-	buf_init(&b->body, 2u << 20);
-	buf_init(&b->shown, 32768);
-	while (rec_next(records->data, records->len, &at, &r, NULL))
-		add_record(b, &r);
-	end_header(b);
-	buf_cut(&b->shown, strcspn(buf_text(&b->shown), "?#"));
-}
 
 /* ---- where it may go -------------------------------------------------------------------------------- */
 
@@ -224,6 +150,7 @@ static void sent(void *arg, const struct http_answer *answer)
 {
 	struct op *op = arg;
 
+	request_close(op);
 	buf_reset(&op->headers);
 	buf_reset(&op->body);
 	op->status = answer->status;
@@ -244,61 +171,50 @@ static void sent(void *arg, const struct http_answer *answer)
 	}
 }
 
-static void send_built(struct op *op, struct building *b, enum http_egress egress)
+static void send_built(struct op *op, struct request *q, enum http_egress egress)
 {
-	const char *lines[HEADERS_MAX + 1];
-	struct http_part part = {.bytes = b->body.data, .n = b->body.len};
-	size_t at = 0;
-	int n = 0;
+	const char *lines[REQUEST_HEADERS + 1];
 
-	while (at < b->headers.len && n < HEADERS_MAX) {
-		lines[n++] = b->headers.data + at;
-		at += strlen(b->headers.data + at) + 1;
-	}
-	lines[n] = NULL;
+	request_lines(q, lines);
 	op->at = OP_SENDING;
 	op->sent_at = clock_now();
-	op->method = b->method;
-	op->endpoint = arena_text(&op->arena, buf_text(&b->shown));
+	op->method = q->method;
+	op->endpoint = arena_text(&op->arena, buf_text(&q->shown));
 	op->e->stats.sends++;
 	http_send(op->e->http, &(struct http_request){
-		.method = b->method, .url = buf_text(&b->url), .headers = lines, .parts = &part, .part_count = b->body.len > 0 ? 1 : 0,
+		.method = q->method, .url = buf_text(&q->url), .headers = lines, .parts = q->parts, .part_count = (size_t)q->part_count,
 		.egress = egress, .fresh = op->repeat != REPEAT_SAFE, .total_ms = op->e->config.conf->request_timeout_ms,
 	}, sent, op);
+	request_hand_over(q);
 }
 
 void op_send(struct op *op)
 {
-	struct building b = {.op = op, .method = "GET"};
 	enum http_egress egress = HTTP_PROVIDER;
-	const char *words = NULL;
+	struct request q;
 
-	build(&b, op->repeat == REPEAT_SAFE ? &op->action : &op->intent);
-	if (b.missing != NULL)
-		words = arena_printf(&op->arena, "no value for %s: set the app's credentials for this platform, or connect again", b.missing);
-	else if (!buf_ok(&b.url) || !buf_ok(&b.headers) || !buf_ok(&b.body))
-		words = "the request is larger than allowed";
+	request_build(&q, op, op->repeat == REPEAT_SAFE ? &op->action : &op->intent);
+	if (q.fault == NULL)
+		q.fault = egress_of(op, &q.url, &egress);
+	if (q.fault != NULL)
+		outcome_refused(op, q.fault);
 	else
-		words = egress_of(op, &b.url, &egress);
-	if (words != NULL)
-		outcome_refused(op, words);
-	else
-		send_built(op, &b, egress);
-	building_free(&b);
+		send_built(op, &q, egress);
+	request_free(&q);
 }
 
 char *send_redirect(struct op *op)
 {
-	struct building b = {.op = op, .method = "GET"};
 	char host[256], *url = NULL;
+	struct request q;
 	struct cx cx;
 
 	cx_init(&cx, "engine");
-	build(&b, &op->action);
-	if (b.missing == NULL && http_url_host(&cx, buf_text(&b.url), host, sizeof host) == RC_OK) {
-		stand_in(op, host, &b.url, op->e->config.sandbox_public_url);
-		url = buf_take(&b.url);
+	request_build(&q, op, &op->action);
+	if (q.fault == NULL && http_url_host(&cx, buf_text(&q.url), host, sizeof host) == RC_OK) {
+		stand_in(op, host, &q.url, op->e->config.sandbox_public_url);
+		url = buf_take(&q.url);
 	}
-	building_free(&b);
+	request_free(&q);
 	return url;
 }
