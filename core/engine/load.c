@@ -93,10 +93,8 @@ static void read_numbered(struct op *op, struct db_conn *c)
 	    data_key_unseal(&op->cx, &key, op->row.owner.organization_id, "operation", "secrets", op->id, op->row.secrets,
 			    op->row.secrets_len, &plain) != RC_OK)
 		return;
-	while (rec_next(plain.data, plain.len, &at, &r, NULL)) {
+	while (rec_next(plain.data, plain.len, &at, &r, NULL))
 		bag_put_bytes(&op->secrets, REC_STATE, arena_dup(&op->arena, r.key, r.key_len), r.value, r.value_len);
-		op->secret_count++;
-	}
 	explicit_bzero(plain.data, plain.len);
 }
 
@@ -233,7 +231,6 @@ static void take_row(struct op *op)
 	op->row.id = op->id;
 	op->phase = o->phase;
 	op->event = o->event;
-	op->secret_count = 0;
 	buf_add(&op->saved, o->state, o->state_len);
 	buf_add(&op->intent, o->intent, o->intent_len);
 	op->repeat = text_eq(o->intent_class, "keyed") ? REPEAT_KEYED : text_eq(o->intent_class, "once") ? REPEAT_ONCE : REPEAT_SAFE;

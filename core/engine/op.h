@@ -73,7 +73,6 @@ struct op {
 	/* machine */
 	const char *phase, *event;
 	struct buf inputs, saved, secrets;	/* bags; secrets are in clear and wiped */
-	int secret_count;			/* numbered handles given out */
 	bool looking;				/* reconciling: SAFE requests only */
 	bool accepted;				/* an irreversible request was answered: nothing may be sent anew */
 	bool auth_tried;			/* one refresh per run */

@@ -11,9 +11,12 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/id.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
+
+#define HANDLE_MAX 28		/* "sec:", 20 digits, NUL */
 
 /* ---- loading --------------------------------------------------------------------------------------- */
 
@@ -195,15 +198,23 @@ static bool is_secret(const struct redaction *r)
 	return false;
 }
 
-/* Keeps the value under a numbered handle and writes the handle's name instead. */
+/* Numbers are drawn by lot: a text that a platform echoes can not be made to look like a handle. */
+static void keep_secret(struct op *op, const char *value, size_t n, char handle[HANDLE_MAX])
+{
+	uint64_t number;
+
+	id_random(&number, sizeof number);
+	snprintf(handle, HANDLE_MAX, "sec:%llu", (unsigned long long)number);
+	bag_put_bytes(&op->secrets, REC_STATE, handle, value, n);
+	op->secret_touched = true;
+}
+
 static void seal_value(struct redaction *r, const char *key, const char *value)
 {
-	char handle[24];
+	char handle[HANDLE_MAX];
 
-	snprintf(handle, sizeof handle, "sec:%d", ++r->op->secret_count);
-	bag_put(&r->op->secrets, REC_STATE, handle, value);
+	keep_secret(r->op, value, strlen(value), handle);
 	jsonw_text(&r->w, key, handle);
-	r->op->secret_touched = true;
 }
 
 static void rewrite(struct redaction *r, const char *key, struct jv v);
@@ -301,7 +312,7 @@ static void seal_headers(struct op *op, const char *const *paths)
 {
 	for (int i = 0; paths != NULL && paths[i] != NULL; i++) {
 		const char *line, *name = paths[i] + 7;
-		char handle[24], start[128];
+		char handle[HANDLE_MAX], start[128];
 		struct buf out;
 		int n;
 
@@ -313,10 +324,8 @@ static void seal_headers(struct op *op, const char *const *paths)
 			size_t len = strcspn(line, "\n");
 
 			if (strncmp(line, start, (size_t)n) == 0) {
-				snprintf(handle, sizeof handle, "sec:%d", ++op->secret_count);
-				bag_put_bytes(&op->secrets, REC_STATE, handle, line + n, len - (size_t)n);
+				keep_secret(op, line + n, len - (size_t)n, handle);
 				buf_addf(&out, "%s%s\n", start, handle);
-				op->secret_touched = true;
 			} else {
 				buf_add(&out, line, len + 1);
 			}

@@ -44,6 +44,16 @@ static void add_answer(struct op *op, struct buf *frame)
 	rec_add(frame, REC_BODY, "", op->body.data, op->body.len);
 }
 
+static void list_handles(struct op *op, struct buf *frame)
+{
+	size_t at = 0;
+	struct rec r;
+
+	while (rec_next(op->secrets.data, op->secrets.len, &at, &r, NULL))
+		if (r.key_len > 4 && memcmp(r.key, "sec:", 4) == 0)
+			rec_text(frame, REC_INPUT, arena_printf(&op->arena, "handle.%.*s", (int)r.key_len, r.key), "1");
+}
+
 static void build(struct op *op, const char *event, struct buf *frame)
 {
 	char hex[65];
@@ -58,8 +68,7 @@ static void build(struct op *op, const char *event, struct buf *frame)
 	buf_add(frame, op->inputs.data, op->inputs.len);
 	if (op->looking)
 		rec_text(frame, REC_INPUT, "looking", "1");
-	for (int i = 1; i <= op->secret_count; i++)
-		rec_text(frame, REC_INPUT, arena_printf(&op->arena, "handle.sec:%d", i), "1");
+	list_handles(op, frame);
 	buf_add(frame, op->saved.data, op->saved.len);
 	if (text_eq(event, "answer"))
 		add_answer(op, frame);
