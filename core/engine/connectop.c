@@ -246,10 +246,18 @@ void connect_outcome(struct op *op, const struct action *a)
 
 /* ---- failed ------------------------------------------------------------------------------------------ */
 
+/* A session that was begun anew waits for another operation: the old one's end is nothing to it. */
+static bool awaited(struct db_conn *c, struct op *op)
+{
+	return op->row.session_id != NULL && db_number(c, 0, "SELECT COUNT(*) FROM connect_session WHERE id = ?1 AND organization_id = ?2"
+		" AND (operation_id IS NULL OR operation_id = ?3)", "sss", op->row.session_id, op->row.owner.organization_id, op->id) == 1;
+}
+
 static enum rc failed_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now)
 {
-	(void)cx;
-	if (kind_of(op)->session && op->row.session_id != NULL)
+	if (text_eq(op->row.kind, "revoke"))	/* the tokens are of no use to us all the same */
+		return revoke_effect(cx, c, op, now);
+	if (kind_of(op)->session && awaited(c, op))
 		connect_fail(c, op->row.session_id, op->change.reason, op->cx.words, now);
 	if (text_eq(op->row.kind, "refresh"))
 		grant_lease_end(c, op->grant.id, op->id, true,

@@ -32,7 +32,7 @@ static bool session_read(struct db_conn *c, const char *id, struct arena *a, str
 	return true;
 }
 
-static void announce_session(struct db_conn *c, const char *id, const char *type, const char *error, int64_t now)
+void connect_announce(struct db_conn *c, const char *id, const char *type, const char *error, int64_t now)
 {
 	BUF_AUTO struct buf data;
 	struct jsonw w;
@@ -63,7 +63,7 @@ static void announce_session(struct db_conn *c, const char *id, const char *type
 	arena_free(&a);
 }
 
-void connect_fail(struct db_conn *c, const char *session_id, const char *code, const char *message, int64_t now)
+void connect_end(struct db_conn *c, const char *session_id, const char *status, const char *code, const char *message, int64_t now)
 {
 	BUF_AUTO struct buf error;
 	struct jsonw w;
@@ -75,13 +75,18 @@ void connect_fail(struct db_conn *c, const char *session_id, const char *code, c
 	jsonw_text(&w, "message", message);
 	jsonw_object_end(&w);
 	jsonw_end(&w);
-	if (db_run(c, "UPDATE connect_session SET status = 'failed', error = ?2, state_mac = NULL, completed_at = ?3 WHERE id = ?1"
-		   " AND status IN ('pending', 'opened', 'authorizing', 'selecting')", "ssi", session_id, buf_text(&error), now) > 0) {
+	if (db_run(c, "UPDATE connect_session SET status = ?4, error = ?2, state_mac = NULL, completed_at = ?3 WHERE id = ?1"
+		   " AND status IN ('pending', 'opened', 'authorizing', 'selecting')", "ssis", session_id, buf_text(&error), now, status) > 0) {
 		db_run(c, "UPDATE auth_grant SET status = 'closed', secrets = NULL, refresh_at = NULL, updated_at = ?2"
 		       " WHERE id = (SELECT grant_id FROM connect_session WHERE id = ?1)"
 		       " AND NOT EXISTS (SELECT 1 FROM connection WHERE grant_id = auth_grant.id)", "si", session_id, now);
-		announce_session(c, session_id, "connect_session.failed", code, now);
+		connect_announce(c, session_id, "connect_session.failed", code, now);
 	}
+}
+
+void connect_fail(struct db_conn *c, const char *session_id, const char *code, const char *message, int64_t now)
+{
+	connect_end(c, session_id, "failed", code, message, now);
 }
 
 void connect_release(struct db_conn *c, const char *connection_id, int64_t now)
@@ -208,6 +213,6 @@ enum rc connect_complete(struct cx *cx, struct db_conn *c, const char *session_i
 	db_run(c, "UPDATE connect_session SET status = 'completed', connection_ids = ?2, completed_at = ?3, state_mac = NULL WHERE id = ?1",
 	       "ssi", session_id, buf_text(&ids), now);
 	close_unused_grants(c, &s, now);
-	announce_session(c, session_id, "connect_session.completed", NULL, now);
+	connect_announce(c, session_id, "connect_session.completed", NULL, now);
 	return db_rc(c) == RC_OK ? RC_OK : db_fail(cx, c);
 }

@@ -20,8 +20,14 @@ struct connect_account {
 enum rc connect_complete(struct cx *cx, struct db_conn *c, const char *session_id, const struct connect_account *accounts, int count,
 			 const char *scopes, int *ret_failed, int64_t now);
 
-/* Ends a session with an error that its page and GET show: code as in the API's list. */
+/* Ends an open session: status failed, denied or canceled, with an error that its page and GET show.  Its grant
+ * is closed unless a connection uses it. */
+void connect_end(struct db_conn *c, const char *session_id, const char *status, const char *code, const char *message, int64_t now);
+/* The same with status failed: code as in the API's list. */
 void connect_fail(struct db_conn *c, const char *session_id, const char *code, const char *message, int64_t now);
+
+/* The event of a session as it stands now: "connect_session.opened". */
+void connect_announce(struct db_conn *c, const char *session_id, const char *type, const char *error, int64_t now);
 
 /* Deliveries blocked for these reasons on a connection are queued again, due now. */
 void connect_release(struct db_conn *c, const char *connection_id, int64_t now);
