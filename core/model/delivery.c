@@ -133,12 +133,14 @@ static void followed(struct db_conn *c, const struct delivery_move *m, int64_t n
 {
 	if (states[m->to].event != NULL && m->from != m->to)
 		announce(c, m->id, states[m->to].event, now);
-	post_derive(c, m->id, now);
+	if (m->to == DELIVERY_FAILED)
+		post_stop(c, m->id, now);
 	if (m->to == DELIVERY_PUBLISHED)
 		db_run(c, "UPDATE connection SET published_at = ?1 WHERE id = (SELECT connection_id FROM delivery WHERE id = ?2)"
 		       " AND organization_id = ?3", "iss", now, m->id, m->owner->organization_id);
 	if (m->to == DELIVERY_PUBLISHED || m->to == DELIVERY_FAILED || m->to == DELIVERY_CANCELED || m->to == DELIVERY_SKIPPED)
 		post_children(c, m->id, m->to == DELIVERY_PUBLISHED, now);
+	post_derive(c, m->id, now);	/* last: it counts what the lines above have moved */
 }
 
 int64_t delivery_move(struct db_conn *c, const struct delivery_move *m, int64_t now)

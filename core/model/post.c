@@ -12,7 +12,7 @@
 #include "core/base/text.h"
 #include "core/model/event.h"
 
-struct counts { int64_t all, attention, open, claimed, scheduled, published, failed, skipped; };
+struct counts { int64_t all, attention, open, claimed, scheduled, published, failed, skipped, draft; };
 
 static struct counts count(struct db_conn *c, const char *post_id)
 {
@@ -29,7 +29,7 @@ static struct counts count(struct db_conn *c, const char *post_id)
 	struct counts n = {0};
 
 	if (db_next(s))
-		n = (struct counts){db_int(s, 0), db_int(s, 1), db_int(s, 2), db_int(s, 3), db_int(s, 4), db_int(s, 5), db_int(s, 6), db_int(s, 7)};
+		n = (struct counts){db_int(s, 0), db_int(s, 1), db_int(s, 2), db_int(s, 3), db_int(s, 4), db_int(s, 5), db_int(s, 6), db_int(s, 7), 0};
 	return n;
 }
 
@@ -37,6 +37,7 @@ static const char *status_of(const struct counts *n)
 {
 	const struct { bool holds; const char *status; } rule[] = {
 		{n->all == 0, "canceled"},
+		{n->draft > 0, "draft"},
 		{n->attention > 0, "needs_attention"},
 		{n->open > 0 && n->claimed == 0 && n->scheduled > 0, "scheduled"},
 		{n->open > 0, "publishing"},
@@ -53,6 +54,7 @@ static const char *status_of(const struct counts *n)
 	return rule[i].status;
 }
 
+/* Changes of status that are events; a post that was made or moved is announced by who did it. */
 static const char *const announced[] = {
 	"published", "partially_published", "failed", "missed", "needs_attention", "canceled", NULL
 };
@@ -65,56 +67,85 @@ static bool is_announced(const char *status)
 	return false;
 }
 
-static void announce(struct db_conn *c, const struct owner *o, const char *post_id, const char *end_user_id, const char *status,
-		     const char *before, int64_t now)
+/* ---- the event -------------------------------------------------------------------------------------- */
+
+static void raw(struct jsonw *w, const char *key, const char *json)
 {
-	char type[64];
-	struct buf data;
+	jsonw_raw(w, key, json, json ? strlen(json) : 0);
+}
+
+static void event_write(struct buf *out, const char *post_id, struct stmt *s, const char *before)
+{
 	struct jsonw w;
 
-	snprintf(type, sizeof type, "post.%s", status);
-	buf_init(&data, 4096);
-	jsonw_init(&w, &data);
+	jsonw_init(&w, out);
 	jsonw_object(&w, "");
 	jsonw_object(&w, "object");
 	jsonw_text(&w, "id", post_id);
-	jsonw_text(&w, "status", status);
+	jsonw_text(&w, "status", db_text(s, 4));
+	jsonw_text(&w, "mode", db_text(s, 5));
+	jsonw_text(&w, "externalPostId", db_text(s, 6));
+	jsonw_time(&w, "scheduledAt", db_int(s, 7));
+	raw(&w, "tags", db_text(s, 8));
+	raw(&w, "metadata", db_text(s, 9));
 	jsonw_object_end(&w);
-	jsonw_object(&w, "previous");
-	jsonw_text(&w, "status", before);
-	jsonw_object_end(&w);
+	if (before != NULL) {
+		jsonw_object(&w, "previous");
+		jsonw_text(&w, "status", before);
+		jsonw_object_end(&w);
+	}
 	jsonw_object_end(&w);
 	jsonw_end(&w);
-	event_add(c, o, type, end_user_id, buf_text(&data), now);
-	buf_free(&data);
 }
+
+void post_announce(struct db_conn *c, const char *post_id, const char *type, const char *before, int64_t now)
+{
+	ARENA_AUTO struct arena a;
+	BUF_AUTO struct buf data;
+	struct owner o;
+	const char *end_user;
+
+	arena_init(&a, 65536);
+	buf_init(&data, 1u << 20);
+	{
+		STMT_AUTO struct stmt *s = db_query(c,
+			"SELECT organization_id, app_id, live, end_user_id, status, mode, external_post_id, scheduled_at, tags, metadata"
+			" FROM post WHERE id = ?1", "s", post_id);
+
+		if (!db_next(s))
+			return;
+		o = (struct owner){db_dup(s, 0, &a), db_dup(s, 1, &a), db_int(s, 2)};
+		end_user = db_dup(s, 3, &a);
+		event_write(&data, post_id, s, before);
+	}
+	event_add(c, &o, type, end_user, buf_text(&data), now);
+}
+
+/* ---- deriving --------------------------------------------------------------------------------------- */
 
 void post_derive_id(struct db_conn *c, const char *post_id, int64_t now)
 {
 	struct counts n = count(c, post_id);
-	const char *status = status_of(&n);
+	const char *status, *before, *organization = NULL;
 	struct arena a;
-	struct owner o;
-	const char *before, *end_user;
+	char type[64];
 
 	arena_init(&a, 65536);
 	{
-		STMT_AUTO struct stmt *s = db_query(c,
-			"SELECT organization_id, app_id, live, status, end_user_id FROM post WHERE id = ?1", "s", post_id);
+		STMT_AUTO struct stmt *s = db_query(c, "SELECT status, mode, organization_id FROM post WHERE id = ?1", "s", post_id);
 
-		if (!db_next(s))
-			goto out;
-		o = (struct owner){db_dup(s, 0, &a), db_dup(s, 1, &a), db_int(s, 2)};
-		before = db_dup(s, 3, &a);
-		end_user = db_dup(s, 4, &a);
+		before = db_next(s) ? db_dup(s, 0, &a) : NULL;
+		n.draft = before != NULL && text_eq(db_text(s, 1), "draft");
+		organization = before != NULL ? db_dup(s, 2, &a) : NULL;
 	}
-	if (!text_eq(before, status) && !text_eq(before, "draft")) {
+	status = status_of(&n);
+	if (before != NULL && !text_eq(before, status)) {
 		db_run(c, "UPDATE post SET status = ?2, updated_at = ?3 WHERE id = ?1 AND organization_id = ?4", "ssis", post_id, status, now,
-		       o.organization_id);
+		       organization);
+		snprintf(type, sizeof type, "post.%s", status);
 		if (is_announced(status))
-			announce(c, &o, post_id, end_user, status, before, now);
+			post_announce(c, post_id, type, before, now);
 	}
-out:
 	arena_free(&a);
 }
 
@@ -147,4 +178,13 @@ void post_children(struct db_conn *c, const char *delivery_id, bool published, i
 	}
 	db_run(c, "UPDATE delivery SET state = 'skipped', reason = 'parent', due_at = NULL, version = version + 1, updated_at = ?2"
 	       " WHERE parent_delivery_id = ?1 AND state = 'pending'", "si", delivery_id, now);
+}
+
+/* Only what has not begun: a delivery that was claimed goes its own way. */
+void post_stop(struct db_conn *c, const char *delivery_id, int64_t now)
+{
+	db_run(c, "UPDATE delivery SET state = 'skipped', reason = 'stopped', due_at = NULL, deadline_at = NULL, claim = claim + 1,"
+	       " version = version + 1, updated_at = ?2 WHERE state IN ('pending', 'queued') AND claimed_at IS NULL"
+	       " AND post_id = (SELECT p.id FROM post p JOIN delivery d ON d.post_id = p.id WHERE d.id = ?1 AND p.stop_on_failure = 1)",
+	       "si", delivery_id, now);
 }
