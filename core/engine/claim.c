@@ -72,6 +72,14 @@ static bool too_late(const struct op *op, int64_t now)
 	       !text_eq(op->d.on_missed, "publish");
 }
 
+/* partialPolicy stop_on_first_failure: what was not begun when a sibling failed is not begun any more. */
+static bool stopped_by_sibling(const struct scan *s, const struct op *op)
+{
+	return op->state == DELIVERY_QUEUED && op->d.claimed_at == 0 &&
+	       db_number(s->c, 0, "SELECT COUNT(*) FROM post p JOIN delivery d ON d.post_id = p.id WHERE p.id = ?1 AND p.stop_on_failure = 1"
+			 " AND d.state = 'failed'", "s", op->d.post_id) > 0;
+}
+
 static bool within_rate(struct op *op, int64_t *ret_wait)
 {
 	double rate = op->platform ? op->platform->publish_per_s : 0;
@@ -82,14 +90,16 @@ static bool within_rate(struct op *op, int64_t *ret_wait)
 			  clock_mono(), ret_wait);
 }
 
-static void start(struct op *op, int64_t now)
+static void start(const struct scan *s, struct op *op)
 {
-	int64_t wait;
+	int64_t wait, now = s->now;
 
 	if (op->blocked != NULL && op->state == DELIVERY_QUEUED)
 		outcome_block(op, op->blocked);
 	else if (too_late(op, now))
-		outcome_missed(op);
+		outcome_missed(op, "missed");
+	else if (stopped_by_sibling(s, op))
+		outcome_missed(op, "sibling_failed");
 	else if (!within_rate(op, &wait))
 		outcome_later(op, wait);
 	else if (refresh_needed(op, now))
@@ -106,7 +116,7 @@ static void admit(struct scan *s, const char *delivery_id)
 		return;
 	s->room--;
 	note_op(s, op);
-	start(op, s->now);
+	start(s, op);
 }
 
 /* ---- one organization ---------------------------------------------------------------------------------- */

@@ -134,12 +134,12 @@ void outcome_block(struct op *op, const char *reason)
 	op_commit(op, AFTER_END);
 }
 
-void outcome_missed(struct op *op)
+void outcome_missed(struct op *op, const char *reason)
 {
-	bool hold = text_eq(op->d.on_missed, "hold");
+	bool hold = text_eq(reason, "missed") && text_eq(op->d.on_missed, "hold");
 
 	op_change(op, "running")->save = false;
-	op_move(op, hold ? DELIVERY_BLOCKED : DELIVERY_SKIPPED, "missed", 0);
+	op_move(op, hold ? DELIVERY_BLOCKED : DELIVERY_SKIPPED, reason, 0);
 	op_commit(op, AFTER_END);
 }
 

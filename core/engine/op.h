@@ -182,7 +182,7 @@ void outcome_action(struct op *op, const struct action *a);
 void outcome_resume(struct op *op);		/* a claimed row goes on: its stored intent, or its stored phase */
 void outcome_fail(struct op *op, const struct action *a);
 void outcome_block(struct op *op, const char *reason);	/* the connection cannot be used */
-void outcome_missed(struct op *op);		/* too late, as its policy says: skipped or held */
+void outcome_missed(struct op *op, const char *reason);	/* missed: as its policy says, skipped or held */
 void outcome_later(struct op *op, int64_t ms);	/* out of tokens in its bucket */
 void outcome_recover(struct op *op);		/* committing under a dead owner */
 void outcome_look(struct op *op, bool absent);	/* a reconciling look that did not find it */

@@ -100,7 +100,7 @@ void connect_release(struct db_conn *c, const char *connection_id, int64_t now)
 		STMT_AUTO struct stmt *s = db_query(c,
 			"UPDATE delivery SET state = 'queued', reason = NULL, due_at = CASE WHEN scheduled_at > ?2 THEN scheduled_at ELSE ?2 END,"
 			" deadline_at = NULL, claim = claim + 1, version = version + 1, updated_at = ?2 WHERE connection_id = ?1 AND state = 'blocked'"
-			" AND reason IN ('reauth', 'reauth_required', 'revoked', 'disconnected') RETURNING post_id", "si", connection_id, now);
+			" AND reason IN ('reauth', 'disconnected', 'paused') RETURNING post_id", "si", connection_id, now);
 
 		while (db_next(s))
 			if (n < 512)
@@ -119,7 +119,8 @@ static void close_unused_grants(struct db_conn *c, const struct session *s, int6
 	       " WHERE grant_id = auth_grant.id)", "ssis", s->end_user_id, s->owner.organization_id, now, s->grant_id);
 }
 
-static void announce_connection(struct db_conn *c, const struct session *s, const char *id, const struct connect_account *a, bool created, int64_t now)
+static void announce_connection(struct db_conn *c, const struct session *s, const char *id, const struct connect_account *a, bool created,
+				int64_t now)
 {
 	BUF_AUTO struct buf data;
 	struct jsonw w;

@@ -29,7 +29,11 @@ void connect_fail(struct db_conn *c, const char *session_id, const char *code, c
 /* The event of a session as it stands now: "connect_session.opened". */
 void connect_announce(struct db_conn *c, const char *session_id, const char *type, const char *error, int64_t now);
 
-/* Deliveries blocked for these reasons on a connection are queued again, due now. */
+/* The session as it stands, as an event of this type ("connect_session.expired"); error: its code, or NULL. */
+void connect_announce(struct db_conn *c, const char *session_id, const char *type, const char *error, int64_t now);
+
+/* The connection can be used again: deliveries that were blocked by its state (reauth, disconnected, paused) are
+ * queued, due now or at their time. */
 void connect_release(struct db_conn *c, const char *connection_id, int64_t now);
 
 #endif

@@ -56,7 +56,8 @@ void data_key_close(struct data_key *k)
 	k->key = NULL;
 }
 
-static struct vault_place place(const struct data_key *k, const char *organization_id, const char *table, const char *column, const char *row)
+static struct vault_place place(const struct data_key *k, const char *organization_id, const char *table, const char *column,
+				const char *row)
 {
 	return (struct vault_place){
 		.table = table, .row = row, .column = column,

@@ -141,7 +141,8 @@ void grant_lease_end(struct db_conn *c, const char *grant_id, const char *operat
 		"ssioi", grant_id, operation_id, (int64_t)failed, retry_at, now);
 }
 
-static void announce(struct db_conn *c, const struct grant *g, const char *connection_id, const char *status, const char *reason, int64_t now)
+static void announce(struct db_conn *c, const struct grant *g, const char *connection_id, const char *status, const char *reason,
+		     int64_t now)
 {
 	BUF_AUTO struct buf data;
 	struct jsonw w;
@@ -186,8 +187,8 @@ void grant_dead(struct db_conn *c, const struct grant *g, bool revoked, const ch
 {
 	const char *status = revoked ? "revoked" : "reauth_required";
 
-	db_run(c, "UPDATE auth_grant SET status = ?3, status_reason = ?4, refresh_at = NULL, updated_at = ?5 WHERE id = ?1 AND organization_id = ?2"
-	       " AND status NOT IN ('closed')", "ssssi", g->id, g->owner.organization_id, status, reason, now);
+	db_run(c, "UPDATE auth_grant SET status = ?3, status_reason = ?4, refresh_at = NULL, updated_at = ?5 WHERE id = ?1"
+	       " AND organization_id = ?2 AND status <> 'closed'", "ssssi", g->id, g->owner.organization_id, status, reason, now);
 	connections_dead(c, g, status, reason, now);
 }
 
@@ -199,7 +200,8 @@ enum rc credential_secrets(struct cx *cx, struct db_conn *c, struct vault *v, co
 	const void *sealed;
 	size_t n;
 	enum rc rc;
-	STMT_AUTO struct stmt *s = db_query(c, "SELECT organization_id, client_id, client_secret FROM credential WHERE id = ?1", "s", credential_id);
+	STMT_AUTO struct stmt *s = db_query(c, "SELECT organization_id, client_id, client_secret FROM credential WHERE id = ?1", "s",
+					    credential_id);
 
 	if (!db_next(s))
 		return fail(cx, RC_NOT_FOUND, "credential %s does not exist any more", credential_id);

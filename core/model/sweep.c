@@ -6,6 +6,7 @@
 
 #include "core/base/buf.h"
 #include "core/base/jsonw.h"
+#include "core/model/connect.h"
 #include "core/model/event.h"
 #include "core/model/post.h"
 
@@ -13,6 +14,7 @@
 #define SETTLE_MS 60000
 #define IDEMPOTENCY_MS (48ll * 3600 * 1000)
 #define EVENT_MS (30ll * 24 * 3600 * 1000)
+#define DISCONNECTED_MS (30ll * 24 * 3600 * 1000)
 
 struct late { const char *id, *post_id, *state; struct owner owner; };
 
@@ -66,13 +68,50 @@ static int overdue(struct db_conn *c, int64_t now)
 	return n;
 }
 
-static int64_t expire_sessions(struct db_conn *c, int64_t now)
+static void expire_sessions(struct db_conn *c, int64_t now)
 {
+	ARENA_AUTO struct arena a;
+	const char *ids[ROUND];
+	int n = 0;
+
+	arena_init(&a, 65536);
 	db_run(c, "UPDATE auth_grant SET status = 'closed', secrets = NULL, refresh_at = NULL, updated_at = ?1 WHERE id IN"
 	       " (SELECT grant_id FROM connect_session WHERE status IN ('pending', 'opened', 'authorizing', 'selecting') AND expires_at <= ?1)"
 	       " AND NOT EXISTS (SELECT 1 FROM connection WHERE grant_id = auth_grant.id)", "i", now);
-	return db_run(c, "UPDATE connect_session SET status = 'expired', state_mac = NULL, completed_at = ?1"
-		      " WHERE status IN ('pending', 'opened', 'authorizing', 'selecting') AND expires_at <= ?1", "i", now);
+	{
+		STMT_AUTO struct stmt *s = db_query(c,
+			"UPDATE connect_session SET status = 'expired', state_mac = NULL, completed_at = ?1 WHERE id IN (SELECT id FROM connect_session"
+			" WHERE status IN ('pending', 'opened', 'authorizing', 'selecting') AND expires_at <= ?1 LIMIT 200) RETURNING id", "i", now);
+
+		while (db_next(s))
+			if (n < ROUND)
+				ids[n++] = db_dup(s, 0, &a);
+	}
+	for (int i = 0; i < n; i++)
+		connect_announce(c, ids[i], "connect_session.expired", "connect_session_expired", now);
+}
+
+/* An account that stayed disconnected for 30 days does not come back to old posts. */
+static void cancel_disconnected(struct db_conn *c, int64_t now)
+{
+	ARENA_AUTO struct arena a;
+	const char *posts[ROUND];
+	int n = 0;
+
+	arena_init(&a, 65536);
+	{
+		STMT_AUTO struct stmt *s = db_query(c,
+			"UPDATE delivery SET state = 'canceled', due_at = NULL, deadline_at = NULL, claim = claim + 1, version = version + 1,"
+			" updated_at = ?1 WHERE id IN (SELECT d.id FROM connection n JOIN delivery d ON d.connection_id = n.id WHERE"
+			" n.status = 'disconnected' AND n.disconnected_at <= ?2 AND d.state = 'blocked' AND d.reason = 'disconnected' LIMIT 200)"
+			" RETURNING post_id", "ii", now, now - DISCONNECTED_MS);
+
+		while (db_next(s))
+			if (n < ROUND)
+				posts[n++] = db_dup(s, 0, &a);
+	}
+	for (int i = 0; i < n; i++)
+		post_derive_id(c, posts[i], now);
 }
 
 void sweep_run(struct db_conn *c, int64_t now, int *ret_more)
@@ -80,6 +119,7 @@ void sweep_run(struct db_conn *c, int64_t now, int *ret_more)
 	int n = overdue(c, now);
 
 	expire_sessions(c, now);
+	cancel_disconnected(c, now);
 	db_run(c, "DELETE FROM idempotency WHERE created_at < ?1", "i", now - IDEMPOTENCY_MS);
 	db_run(c, "DELETE FROM event WHERE sequence IN (SELECT sequence FROM event WHERE created_at < ?1 ORDER BY sequence LIMIT 1000)", "i",
 	       now - EVENT_MS);
