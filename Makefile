@@ -91,6 +91,12 @@ demo: ## a first post before your eyes, then a server until Ctrl-C
 	@$(MAKE) --no-print-directory -s -j2 all
 	@tools/demo
 
+test: all unit $(testso) ## every test, or a group of them: make test T=unit, T=sandbox; one line each, logs of failures in build*/test-logs
+	tests/run $(B) $(T)
+
+test-long: all unit $(testso) ## the same with tests/plays/long-*.mjs and more rounds; hours
+	LONG=1 tests/run $(B) $(T)
+
 audit: $(plugin) $(B)/try ## what keeps the provider interface stable, and every provider's conversations
 	tools/audit $(B)
 

@@ -35,8 +35,9 @@ async function perform({ name, run }, ms) {
 }
 
 export async function curtain(ms = 60_000) {
-	let good = scenes.length > 0;
-	for (const one of scenes) good = await perform(one, ms) && good;
+	let good = 0;
+	for (const one of scenes) good += await perform(one, ms);
 	for (const end of ends) await end();
-	process.exit(good ? 0 : 1);
+	console.log(`# ${good} passed, ${scenes.length - good} failed`);
+	process.exit(good && good === scenes.length ? 0 : 1);
 }

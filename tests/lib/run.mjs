@@ -1,0 +1,122 @@
+// Runs the tests: unit programs, provider conversations, the audit, the checks, and the plays.
+//
+//   tests/run build            all but tests/plays/long-*.mjs
+//   tests/run build unit       a kind: unit, conversations, audit, check, plays
+//   tests/run build sandbox    whatever bears the name: unit/sandbox, unit/sandbox_publish, plays/sandbox, plays/sandbox-*
+//   LONG=1 tests/run build     all, and TEST_LONG=1 for those that can do more rounds
+//
+// A program prints `ok NAME` or `not ok NAME: words` per test; what cannot print them (the audit, the checks) is one
+// test whose words are its output's last line.  A program that ends badly without a `not ok`, or well without any
+// `ok`, is a failed test itself.  The whole output of a file with a failure stays in BUILD/test-logs.
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+
+const [build = 'build', group = ''] = process.argv.slice(2);
+const long = Boolean(process.env.LONG);
+const logs = join(build, 'test-logs');
+const MINUTE = 60_000;
+
+// ---- what there is ----
+
+const listed = (folder, ending) => (existsSync(folder) ? readdirSync(folder) : [])
+	.filter((name) => name.endsWith(ending)).sort().map((name) => name.slice(0, name.length - ending.length));
+
+const conversations = (id) => readdirSync(`tests/conversations/${id}`).filter((f) => f.endsWith('.json')).sort()
+	.map((f) => `tests/conversations/${id}/${f}`);
+
+function every() {
+	return [
+		...listed('tests/unit', '.c').map((name) => ({ name: `unit/${name}`, argv: [join(build, 'unit', name)], ms: 5 * MINUTE, beside: true })),
+		...listed('tests/conversations', '').filter((id) => existsSync(`plugins/${id}.c`)).map((id) => ({
+			name: `conversations/${id}`, argv: [join(build, 'try'), join(build, 'plugins', `${id}.so`), ...conversations(id)], ms: MINUTE,
+		})),
+		{ name: 'audit', also: ['abi'], argv: ['tools/audit', build], ms: 3 * MINUTE, whole: true },
+		...listed('tools', '').filter((name) => name.startsWith('check-')).map((name) => ({
+			name: `check/${name.slice(6)}`, argv: [`tools/${name}`], ms: MINUTE, whole: true,
+		})),
+		...listed('tests/tools', '.sh').map((name) => ({ name: `check/${name}.sh`, argv: [`tests/tools/${name}.sh`], ms: 2 * MINUTE, whole: true })),
+		...listed('tests/plays', '.mjs').map((name) => ({
+			name: `plays/${name}`, argv: [process.execPath, `tests/plays/${name}.mjs`], ms: (long ? 180 : 15) * MINUTE,
+			only: name.startsWith('long-'),
+		})),
+	];
+}
+
+function wanted(file) {
+	if (!group) return long || !file.only;
+	const last = basename(file.name);
+	return [file.name, file.name.split('/')[0], last, ...(file.also ?? [])].includes(group) || last.startsWith(`${group}-`) || last.startsWith(`${group}_`);
+}
+
+// ---- running one ----
+
+// Its own process group, so that a file that hangs is ended with everything it started.
+function start(file) {
+	return new Promise((resolve) => {
+		let output = '', late = false;
+		const env = { ...process.env, BUILD: build, ...(long && { TEST_LONG: '1' }) };
+		const child = spawn(file.argv[0], file.argv.slice(1), { env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+		const kill = () => {
+			try {
+				process.kill(-child.pid, 'SIGKILL');
+			} catch {
+				// all gone
+			}
+		};
+		const timer = setTimeout(() => { late = true; kill(); }, file.ms);
+		running.set(child, kill);
+		for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => output += text);
+		child.on('error', (error) => { output += `${error.message}\n`; });
+		child.on('exit', () => setTimeout(kill, 1000).unref());		// whoever still holds the pipes
+		child.on('close', (status, signal) => {
+			clearTimeout(timer);
+			running.delete(child);
+			resolve({ output, status, ended: late ? `no end after ${file.ms / 1000} s` : signal ?? `status ${status}` });
+		});
+	});
+}
+
+const running = new Map();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {
+	for (const kill of running.values()) kill();
+	process.exit(1);
+});
+
+// The lines of one file: { good, text }.
+function verdicts(file, { output, status, ended }) {
+	const said = output.trimEnd().split('\n').filter((line) => line && !line.startsWith('Node.js v'));
+	const last = said.filter((line) => /error/i.test(line)).at(-1) ?? said.at(-1) ?? 'no output';
+	if (file.whole) return [{ good: status === 0, text: status === 0 ? file.name : `${file.name}: ${ended}: ${last}` }];
+	const lines = [...output.matchAll(/^(ok|not ok) (.*)$/gm)].map(([, word, text]) => ({ good: word === 'ok', text: `${file.name} ${text}` }));
+	if (status !== 0 && lines.every((line) => line.good)) lines.push({ good: false, text: `${file.name}: ${ended}: ${last}` });
+	if (!lines.length) lines.push({ good: false, text: `${file.name}: no test ran: ${last}` });
+	return lines;
+}
+
+let passed = 0, failed = 0;
+
+async function one(file) {
+	const result = await start(file);
+	const lines = verdicts(file, result);
+	for (const { good, text } of lines) {
+		good ? passed++ : failed++;
+		console.log(`${good ? 'ok' : 'not ok'} ${text}`);
+	}
+	if (lines.some((line) => !line.good)) writeFileSync(join(logs, `${file.name.replace('/', '-')}.log`), result.output);
+}
+
+// ---- all ----
+
+rmSync(logs, { recursive: true, force: true });
+mkdirSync(logs, { recursive: true });
+const files = every().filter(wanted);
+const beside = files.filter((file) => file.beside);
+await Promise.all([0, 1].map(async () => {
+	for (let file; (file = beside.shift()); ) await one(file);
+}));
+for (const file of files.filter((f) => !f.beside)) await one(file);
+
+console.log(`${passed} passed, ${failed} failed${failed ? ` (output in ${logs})` : ''}`);
+if (!passed && !failed) console.log(group ? `nothing is called ${group}` : 'nothing to run');
+process.exit(failed || !passed ? 1 : 0);
