@@ -104,6 +104,7 @@ check: ## layers and style
 	tools/check-layers
 	tools/check-style
 	tests/tools/checks.sh
+	tests/tools/run.sh
 	tests/tools/unit-file.sh
 
 clean:

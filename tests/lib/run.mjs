@@ -27,7 +27,9 @@ const conversations = (id) => readdirSync(`tests/conversations/${id}`).filter((f
 
 function every() {
 	return [
-		...listed('tests/unit', '.c').map((name) => ({ name: `unit/${name}`, argv: [join(build, 'unit', name)], ms: 5 * MINUTE, beside: true })),
+		...listed('tests/unit', '.c').map((name) => ({
+			name: `unit/${name}`, argv: [join(build, 'unit', name)], ms: 5 * MINUTE, beside: true,
+		})),
 		...listed('tests/conversations', '').filter((id) => existsSync(`plugins/${id}.c`)).map((id) => ({
 			name: `conversations/${id}`, argv: [join(build, 'try'), join(build, 'plugins', `${id}.so`), ...conversations(id)], ms: MINUTE,
 		})),
@@ -35,7 +37,9 @@ function every() {
 		...listed('tools', '').filter((name) => name.startsWith('check-')).map((name) => ({
 			name: `check/${name.slice(6)}`, argv: [`tools/${name}`], ms: MINUTE, whole: true,
 		})),
-		...listed('tests/tools', '.sh').map((name) => ({ name: `check/${name}.sh`, argv: [`tests/tools/${name}.sh`], ms: 2 * MINUTE, whole: true })),
+		...listed('tests/tools', '.sh').map((name) => ({
+			name: `check/${name}.sh`, argv: [`tests/tools/${name}.sh`], ms: 2 * MINUTE, whole: true,
+		})),
 		...listed('tests/plays', '.mjs').map((name) => ({
 			name: `plays/${name}`, argv: [process.execPath, `tests/plays/${name}.mjs`], ms: (long ? 180 : 15) * MINUTE,
 			only: name.startsWith('long-'),
@@ -46,7 +50,8 @@ function every() {
 function wanted(file) {
 	if (!group) return long || !file.only;
 	const last = basename(file.name);
-	return [file.name, file.name.split('/')[0], last, ...(file.also ?? [])].includes(group) || last.startsWith(`${group}-`) || last.startsWith(`${group}_`);
+	const names = [file.name, file.name.split('/')[0], last, ...(file.also ?? [])];
+	return names.includes(group) || last.startsWith(`${group}-`) || last.startsWith(`${group}_`);
 }
 
 // ---- running one ----
@@ -88,7 +93,8 @@ function verdicts(file, { output, status, ended }) {
 	const said = output.trimEnd().split('\n').filter((line) => line && !line.startsWith('Node.js v'));
 	const last = said.filter((line) => /error/i.test(line)).at(-1) ?? said.at(-1) ?? 'no output';
 	if (file.whole) return [{ good: status === 0, text: status === 0 ? file.name : `${file.name}: ${ended}: ${last}` }];
-	const lines = [...output.matchAll(/^(ok|not ok) (.*)$/gm)].map(([, word, text]) => ({ good: word === 'ok', text: `${file.name} ${text}` }));
+	const lines = [...output.matchAll(/^(ok|not ok) (.*)$/gm)]
+		.map(([, word, text]) => ({ good: word === 'ok', text: `${file.name} ${text}` }));
 	if (status !== 0 && lines.every((line) => line.good)) lines.push({ good: false, text: `${file.name}: ${ended}: ${last}` });
 	if (!lines.length) lines.push({ good: false, text: `${file.name}: no test ran: ${last}` });
 	return lines;
@@ -111,6 +117,7 @@ async function one(file) {
 rmSync(logs, { recursive: true, force: true });
 mkdirSync(logs, { recursive: true });
 const files = every().filter(wanted);
+if (!existsSync('tests/node_modules')) console.log('# tests/node_modules is missing, and some tests need it: make setup');
 const beside = files.filter((file) => file.beside);
 await Promise.all([0, 1].map(async () => {
 	for (let file; (file = beside.shift()); ) await one(file);
@@ -118,5 +125,5 @@ await Promise.all([0, 1].map(async () => {
 for (const file of files.filter((f) => !f.beside)) await one(file);
 
 console.log(`${passed} passed, ${failed} failed${failed ? ` (output in ${logs})` : ''}`);
-if (!passed && !failed) console.log(group ? `nothing is called ${group}` : 'nothing to run');
+if (!files.length) console.log(group ? `nothing is called ${group}` : 'nothing to run');
 process.exit(failed || !passed ? 1 : 0);
