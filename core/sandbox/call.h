@@ -36,7 +36,7 @@ struct sandbox {
 	struct db *db;
 	struct web *web;
 	char *public_url;
-	atomic_bool closing;
+	atomic_bool ready, closing;	/* ready: its address is known; calls may come in before */
 
 	pthread_mutex_t lock;		/* faults and the late thread's condition */
 	pthread_cond_t due;

@@ -171,7 +171,9 @@ static void handle(void *arg, const struct web_request *r, struct web_answer *a)
 
 	cx_init(&c.cx, "sandbox");
 	i = find(&c);
-	if (i >= 0) {
+	if (!atomic_load(&c.s->ready)) {
+		call_error(&c, 503, "starting", "The sandbox is starting.");
+	} else if (i >= 0) {
 		atomic_fetch_add(&c.s->counts[i], 1);
 		run_with_faults(&c, &routes[i]);
 	} else if (i == -2) {
@@ -213,6 +215,7 @@ static enum rc start(struct cx *cx, const struct sandbox_config *config, struct 
 	s->public_url = strdup(config->public_url && config->public_url[0] ? config->public_url : own);
 	if (!s->public_url)
 		return fail(cx, RC_NOMEM, "no memory for the sandbox's address");
+	atomic_store(&s->ready, true);
 	return sandbox_late_start(cx, s);
 }
 
