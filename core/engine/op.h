@@ -214,6 +214,14 @@ void connect_failed(struct op *op, const char *code, const char *message, bool d
 void connect_lost(struct op *op);		/* an exchange or refresh whose answer was not seen */
 void connect_fail_class(struct op *op, const struct action *a);
 
+/* turn.c: the engine without its thread.  One thread calls these, in this order. */
+struct engine *engine_make(const struct engine_config *config);
+enum rc engine_begin(struct cx *cx, struct engine *e);	/* epoch, hosts, providers, recovery */
+bool engine_turn(struct engine *e);		/* false: another server owns the store; nothing may be sent any more */
+bool engine_quiet(const struct engine *e);	/* nothing is between request and answer, or not yet stored */
+void engine_end(struct engine *e);		/* forgets every op and ends the hosts; the store keeps what was committed */
+void engine_drop(struct engine *e);		/* frees it; after engine_end */
+
 /* claim.c, recover.c */
 void claim_due(struct engine *e);
 enum rc recover(struct cx *cx, struct engine *e);
