@@ -8,6 +8,7 @@
 //   {"do":"account","handle":"ada.test","password":"..."}   makes an account and an app password by the PDS's own XRPC
 //   {"do":"fault","path":"/xrpc/...","mode":"lost_after","count":1}
 //        lost_after   the PDS does the work, the connection dies instead of the answer
+//        held         the PDS does the work, the answer never comes, the connection stays
 //        lost_before  the connection dies and the PDS never sees the request
 //        status       the PDS never sees it; the door answers {"status":N,"headers":{},"body":{}}
 //   {"do":"seen"}    every request so far: {"method","path","status"}; status 0 where the answer was lost
@@ -88,6 +89,8 @@ function door(behind) {
 		up.on('response', async (from) => {
 			const parts = [];
 			for await (const part of from) parts.push(part);
+			if (fault?.mode === 'held')
+				return;
 			if (fault?.mode === 'lost_after')
 				return req.socket.resetAndDestroy();
 			entry.status = from.statusCode;
