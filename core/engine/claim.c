@@ -225,6 +225,8 @@ static void claim_state(struct scan *s, const char *state)
 	struct org_due *orgs;
 	int n = list_orgs(s, state, &orgs), due = 0, share;
 
+	if (n == 0)
+		return;
 	for (int i = 0; i < n; i++) {
 		if (orgs[i].due_at > s->now && orgs[i].due_at < s->next)
 			s->next = orgs[i].due_at;
