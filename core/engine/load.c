@@ -95,7 +95,7 @@ static void read_numbered(struct op *op, struct db_conn *c)
 		return;
 	while (rec_next(plain.data, plain.len, &at, &r, NULL))
 		bag_put_bytes(&op->secrets, REC_STATE, arena_dup(&op->arena, r.key, r.key_len), r.value, r.value_len);
-	explicit_bzero(plain.data, plain.len);
+	buf_wipe(&plain);
 }
 
 bool op_reload_grant(struct op *op)

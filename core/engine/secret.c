@@ -64,8 +64,7 @@ void secret_load(struct op *op, struct db_conn *c)
 	while (rec_next(op->secrets.data, op->secrets.len, &at, &r, NULL))
 		if (r.key_len > 4 && memcmp(r.key, "sec:", 4) == 0)
 			rec_add(&numbered, REC_STATE, arena_dup(&op->arena, r.key, r.key_len), r.value, r.value_len);
-	explicit_bzero(op->secrets.data, op->secrets.len);
-	buf_reset(&op->secrets);
+	buf_wipe(&op->secrets);
 	if (op->has_grant) {
 		if (grant_secrets(&op->cx, c, op->e->vault, &op->grant, &op->secrets) != RC_OK) {
 			log_error("engine", "operation %s: %s", op->id, op->cx.words);
