@@ -25,7 +25,7 @@ obj      = $(patsubst %.c,$(B)/obj/%.o,$(1))
 testso  := $(patsubst tests/plugins/%.c,$(B)/tests/plugins/%.so,$(wildcard tests/plugins/*.c))
 unit    := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*.c))
 
-.PHONY: all help setup demo test test-long audit bench check clean install unit
+.PHONY: crash fail-build all help setup demo test test-long audit bench check clean install unit
 all: $(B)/mypostshare $(B)/libexec/mypostshare-host $(plugin) $(B)/try
 
 help:
@@ -72,6 +72,18 @@ $(B)/libcore.a: $(call obj,$(core)) $(B)/obj/embed.o
 $(B)/unit/%: tests/unit/%.c tests/unit/test.h $(B)/libcore.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $< $(B)/libcore.a $(LDLIBS)
+rig := $(call obj,$(wildcard tests/rig/*.c))
+$(B)/unit/engine: tests/unit/engine.c tests/unit/test.h $(rig) $(B)/libcore.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $< $(rig) $(B)/libcore.a $(LDLIBS)
+# The crash tests are programs of builds with failpoints: make FAIL=1 crash.
+crash := $(patsubst tests/crash/%.c,$(B)/crash/%,$(wildcard tests/crash/*.c tests/crash/driver/*.c))
+$(B)/crash/%: tests/crash/%.c $(rig) $(B)/libcore.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $< $(rig) $(B)/libcore.a $(LDLIBS)
+crash: all $(crash)
+fail-build:
+	$(MAKE) --no-print-directory FAIL=1 crash
 hostunit := $(call obj,$(filter-out core/host/main.c,$(hostsrc)) sdk/try/action.c)
 $(B)/unit/host_%: tests/unit/host_%.c tests/unit/test.h $(hostunit)
 	@mkdir -p $(@D)
@@ -91,10 +103,10 @@ demo: ## a first post before your eyes, then a server until Ctrl-C
 	@$(MAKE) --no-print-directory -s -j2 all
 	@tools/demo
 
-test: all unit $(testso) ## every test, or a group of them: make test T=unit, T=sandbox; one line each, logs of failures in build*/test-logs
+test: all unit $(testso) fail-build ## every test, or a group of them: make test T=unit, T=sandbox; one line each, logs of failures in build*/test-logs
 	tests/run $(B) $(T)
 
-test-long: all unit $(testso) ## the same with tests/plays/long-*.mjs and more rounds; hours
+test-long: all unit $(testso) fail-build ## the same with tests/plays/long-*.mjs and more rounds; hours
 	LONG=1 tests/run $(B) $(T)
 
 audit: $(plugin) $(B)/try ## what keeps the provider interface stable, and every provider's conversations

@@ -74,7 +74,7 @@ static int pass(struct point *p)
 		return 0;
 	if (p->action == ACT_ONCE)
 		return 1;
-	kill(getpid(), p->action == ACT_KILL ? SIGKILL : SIGSTOP);
+	raise(p->action == ACT_KILL ? SIGKILL : SIGSTOP);	/* to this thread, which must not get any further */
 	return 0;
 }
 

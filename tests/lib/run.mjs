@@ -1,7 +1,7 @@
 // Runs the tests: unit programs, provider conversations, the audit, the checks, and the plays.
 //
 //   tests/run build            all but tests/plays/long-*.mjs
-//   tests/run build unit       a kind: unit, conversations, audit, check, plays
+//   tests/run build unit       a kind: unit, conversations, audit, check, crash, plays
 //   tests/run build sandbox    whatever bears the name: unit/sandbox, unit/sandbox_publish, plays/sandbox, plays/sandbox-*
 //   LONG=1 tests/run build     all, and TEST_LONG=1 for those that can do more rounds
 //
@@ -39,6 +39,9 @@ function every() {
 		})),
 		...listed('tests/tools', '.sh').map((name) => ({
 			name: `check/${name}.sh`, argv: [`tests/tools/${name}.sh`], ms: 2 * MINUTE, whole: true,
+		})),
+		...listed('tests/crash', '.c').map((name) => ({		// of the build with failpoints
+			name: `crash/${name}`, argv: [join(`${build}-fail`, 'crash', name)], ms: (long ? 180 : 10) * MINUTE,
 		})),
 		...listed('tests/plays', '.mjs').map((name) => ({
 			name: `plays/${name}`, argv: [process.execPath, `tests/plays/${name}.mjs`], ms: (long ? 180 : 15) * MINUTE,
