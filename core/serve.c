@@ -15,6 +15,7 @@
 #include "core/api/api.h"
 #include "core/api/auth.h"
 #include "core/api/command.h"
+#include "core/api/connect.h"
 #include "core/base/log.h"
 #include "core/engine/engine.h"
 #include "core/io/control.h"

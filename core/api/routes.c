@@ -8,5 +8,14 @@
 const struct route *const route_tables[] = {
 	health_routes,
 	openapi_routes,
+	end_user_routes,
+	connect_session_routes,
+	connection_routes,
+	redirect_routes,
+	credential_routes,
+	connect_page_routes,
+	connect_choose_routes,
+	callback_routes,
+	asset_routes,
 	NULL,
 };

@@ -8,5 +8,14 @@
 
 extern const struct route health_routes[];
 extern const struct route openapi_routes[];
+extern const struct route end_user_routes[];
+extern const struct route connect_session_routes[];
+extern const struct route connection_routes[];
+extern const struct route redirect_routes[];
+extern const struct route credential_routes[];
+extern const struct route connect_page_routes[];
+extern const struct route connect_choose_routes[];
+extern const struct route callback_routes[];
+extern const struct route asset_routes[];
 
 #endif

@@ -180,6 +180,23 @@ static bool wrong_account(struct db_conn *c, const struct session *s, const stru
 	return true;
 }
 
+/* For the page that says which account it was. */
+static void keep_account(struct db_conn *c, const struct session *s, const struct connect_account *account)
+{
+	BUF_AUTO struct buf text;
+	struct jsonw w;
+
+	buf_init(&text, 65536);
+	jsonw_init(&w, &text);
+	jsonw_object(&w, "");
+	jsonw_text(&w, "account.username", account->username);
+	jsonw_text(&w, "account.name", account->name);
+	jsonw_object_end(&w);
+	jsonw_end(&w);
+	db_run(c, "UPDATE connect_session SET account = ?3 WHERE id = ?1 AND organization_id = ?2", "sss", s->id, s->owner.organization_id,
+	       buf_text(&text));
+}
+
 enum rc connect_complete(struct cx *cx, struct db_conn *c, const char *session_id, const struct connect_account *accounts, int count,
 			 const char *scopes, int *ret_failed, int64_t now)
 {
@@ -197,6 +214,7 @@ enum rc connect_complete(struct cx *cx, struct db_conn *c, const char *session_i
 			: fail_code(cx, RC_CONFLICT, "connect_session_used", NULL, "connect session %s has ended already", session_id);
 	if (wrong_account(c, &s, accounts, count)) {
 		*ret_failed = 1;
+		keep_account(c, &s, &accounts[0]);
 		connect_fail(c, session_id, "connect_account_mismatch",
 			     "The account that was signed in is not the one to be renewed.", now);
 		return db_rc(c) == RC_OK ? RC_OK : db_fail(cx, c);

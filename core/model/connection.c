@@ -141,7 +141,7 @@ void connection_patch(struct db_conn *c, const struct connection *n, const struc
 	announce(c, n, "connection.updated", ch->paused_given && ch->paused ? "paused" : n->status, now);
 }
 
-bool connection_disconnect(struct db_conn *c, const struct connection *n, int64_t now)
+static bool disconnect(struct db_conn *c, const struct connection *n, int64_t now)
 {
 	if (text_eq(n->status, "disconnected"))
 		return false;
@@ -153,13 +153,13 @@ bool connection_disconnect(struct db_conn *c, const struct connection *n, int64_
 			 n->grant_id, n->owner.organization_id) == 0;
 }
 
-void connection_close_grant(struct db_conn *c, const struct connection *n, int64_t now)
+static void close_grant(struct db_conn *c, const struct connection *n, int64_t now)
 {
 	db_run(c, "UPDATE auth_grant SET status = 'closed', secrets = NULL, refresh_at = NULL, updated_at = ?3 WHERE id = ?1"
 	       " AND organization_id = ?2", "ssi", n->grant_id, n->owner.organization_id, now);
 }
 
-void connection_revoke(struct db_conn *c, const struct connection *n, int64_t now)
+static void revoke(struct db_conn *c, const struct connection *n, int64_t now)
 {
 	char id[ID_MAX];
 	struct operation o = {
@@ -169,6 +169,18 @@ void connection_revoke(struct db_conn *c, const struct connection *n, int64_t no
 	db_run(c, "UPDATE auth_grant SET refresh_at = NULL, updated_at = ?3 WHERE id = ?1 AND organization_id = ?2", "ssi", n->grant_id,
 	       n->owner.organization_id, now);
 	operation_start(c, &o, id, operation_lifetime("revoke"), now);
+}
+
+void connection_let_go(struct db_conn *c, struct platforms *platforms, const struct connection *n, int64_t now)
+{
+	PLATFORM_AUTO const struct platform *p = platforms_take(platforms, n->provider);
+
+	if (!disconnect(c, n, now))
+		return;
+	if (p != NULL && platform_has(p, "revoke"))
+		revoke(c, n, now);
+	else
+		close_grant(c, n, now);
 }
 
 void connection_check(struct db_conn *c, const struct connection *n, char operation_id[ID_MAX], int64_t now)

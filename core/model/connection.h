@@ -10,6 +10,7 @@
 #include "core/base/id.h"
 #include "core/io/db.h"
 #include "core/model/event.h"
+#include "core/model/platform.h"
 
 struct connection {
 	struct owner owner;
@@ -36,13 +37,11 @@ struct connection_change { struct connection_field label, tags, metadata; bool p
 void connection_patch(struct db_conn *c, const struct connection *n, const struct connection_change *ch, int64_t now);
 
 /*
- * The account is let go: its deliveries that wait are blocked(disconnected).  True if it was the grant's last
- * one, so that the tokens have no use any more: revoke them or close the grant.
+ * The account is let go: its deliveries that wait are blocked(disconnected).  If it was the grant's last one,
+ * the tokens are taken back at the platform (an operation: wake the engine) where its provider can, and
+ * destroyed.  Nothing happens if it is disconnected already.
  */
-bool connection_disconnect(struct db_conn *c, const struct connection *n, int64_t now);
-void connection_close_grant(struct db_conn *c, const struct connection *n, int64_t now);
-/* Starts the operation that takes the tokens back at the platform and then closes the grant. */
-void connection_revoke(struct db_conn *c, const struct connection *n, int64_t now);
+void connection_let_go(struct db_conn *c, struct platforms *platforms, const struct connection *n, int64_t now);
 
 /* A live look at the account: the operation that does it. */
 void connection_check(struct db_conn *c, const struct connection *n, char operation_id[ID_MAX], int64_t now);

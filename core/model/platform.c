@@ -99,6 +99,7 @@ static void read_connect(struct reading *r, struct jv v)
 		f[i].name = text_of(r, json_get(e, "name"), "connect.fields.name", "");
 		f[i].label = text_of(r, json_get(e, "label"), "connect.fields.label", f[i].name);
 		f[i].help = text_of(r, json_get(e, "help"), "connect.fields.help", "");
+		f[i].help_url = text_of(r, json_get(e, "help_url"), "connect.fields.help_url", "");
 		f[i].placeholder = text_of(r, json_get(e, "placeholder"), "connect.fields.placeholder", "");
 		f[i].type = text_of(r, json_get(e, "type"), "connect.fields.type", "text");
 		f[i].max = int_of(r, json_get(e, "max"), "connect.fields.max", 1000);

@@ -25,7 +25,7 @@ struct dedupe {
 };
 
 struct platform_scope { const char *scope, *reason; };
-struct platform_field { const char *name, *label, *type, *help, *placeholder, *fallback; int64_t max; bool secret, required; };
+struct platform_field { const char *name, *label, *type, *help, *help_url, *placeholder, *fallback; int64_t max; bool secret, required; };
 struct platform_option { const char *name, *type, *help, *fallback; const char *const *values; bool required; int64_t min, max; };
 struct token_paths { const char *access, *refresh, *expires_in, *scope, *separator; };
 struct secret_paths { const char *phase; const char *const *paths; };

@@ -1,0 +1,281 @@
+/*
+ * The hosted page: /connect/{token} and what follows it.
+ *
+ * The one thing to know: opening the link changes nothing, because previews and mail scanners open links too.
+ * Only the form begins, binds the browser and asks the platform; it must come from our own page, with the cookie
+ * that the page gave.
+ */
+#include "core/api/connect_html.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/api/routes.h"
+#include "core/base/clock.h"
+#include "core/base/text.h"
+#include "core/engine/engine.h"
+#include "core/model/connect_flow.h"
+
+#define WAIT_MS 8000
+
+/* ---- what stands in the way --------------------------------------------------------------------------- */
+
+/* The page's cause that ends this visit at once, or NULL. */
+const char *connect_over(const struct connect_view *v)
+{
+	const char *status = connect_session_status(&v->s, v->r->now);
+
+	if (text_eq(status, "canceled"))
+		return "connect_session_canceled";
+	if (text_eq(status, "completed") && v->s.single_use)
+		return "connect_session_used";
+	if (text_eq(status, "expired") || v->s.expires_at <= v->r->now)
+		return "connect_session_expired";
+	return NULL;
+}
+
+/* The code of the session's stored error. */
+static const char *error_code(struct connect_view *v)
+{
+	struct jv root;
+	struct cx cx;
+
+	cx_init(&cx, v->r->id);
+	if (v->s.error == NULL || json_parse(&cx, v->r->arena, v->s.error, strlen(v->s.error), &root) != RC_OK)
+		return "internal_error";
+	return json_text_or(json_get(root, "code"), "internal_error");
+}
+
+/* ---- the first page ---------------------------------------------------------------------------------- */
+
+static enum rc open_write(struct cx *cx, struct db_conn *c, struct api_request *r, void *arg)
+{
+	const struct connect_view *v = arg;
+
+	(void)cx;
+	connect_open(c, &v->s, r->now);
+	return RC_OK;
+}
+
+static enum rc show(struct api_request *r)
+{
+	VIEW_AUTO struct connect_view v;
+	struct connect_entry *entries;
+	const char *cause;
+	int count;
+	enum rc rc;
+
+	if (!connect_view_token(&v, r, api_param(r, "token")))
+		return connect_page_cause(&v, "connect_session_not_found");
+	cause = connect_over(&v);
+	if (cause == NULL && v.s.browser_mac != NULL && v.s.bind_browser && !v.bound)
+		cause = "wrong_browser";
+	if (cause == NULL && v.provider == NULL)
+		cause = "platform_unknown";
+	if (cause != NULL)
+		return connect_page_cause(&v, cause);
+	if (v.bound && text_eq(v.s.status, "selecting")) {
+		connect_redirect(&v, connect_path(&v, "/select"));
+		return RC_OK;
+	}
+	rc = text_eq(r->web->method, "HEAD") ? RC_OK : connect_write(r, open_write, &v);
+	if (rc != RC_OK)
+		return rc;
+	connect_cookie_set(&v);
+	entries = connect_entries(&v, &count);
+	connect_page_start(&v, entries, count);
+	return RC_OK;
+}
+
+/* ---- beginning --------------------------------------------------------------------------------------- */
+
+struct beginning { struct connect_view *v; struct connect_start start; };
+
+static enum rc start_write(struct cx *cx, struct db_conn *c, struct api_request *r, void *arg)
+{
+	struct beginning *b = arg;
+	struct connect_view *v = b->v;
+	const char *mode;
+	enum rc rc = connect_client(cx, c, r->api, &v->s.owner, v->p ? v->p : v->provider, v->s.provider,
+				    v->s.credential_mode, r->arena, &b->start.credential_id, &mode);
+
+	return rc != RC_OK ? rc : connect_start(cx, c, &b->start, r->now);
+}
+
+static struct connect_value *values_of(struct connect_view *v, const struct connect_entry *e, int count, int *ret_count)
+{
+	struct connect_value *list = arena_array(v->r->arena, struct connect_value, count + 1);
+	int n = 0;
+
+	for (int i = 0; i < count; i++)
+		if (e[i].value[0] != '\0')
+			list[n++] = (struct connect_value){e[i].field->name, e[i].value, e[i].field->secret};
+	*ret_count = n;
+	return list;
+}
+
+static enum rc forget_write(struct cx *cx, struct db_conn *c, struct api_request *r, void *arg)
+{
+	const struct connect_view *v = arg;
+
+	(void)cx, (void)r;
+	connect_forget_input(c, v->s.operation_id, v->s.owner.organization_id);
+	return RC_OK;
+}
+
+/* The platform's address, once; false if there is none (yet). */
+static bool go_to_platform(struct connect_view *v)
+{
+	char *url = v->s.operation_id ? engine_redirect_take(v->r->api->engine, v->s.operation_id) : NULL;
+
+	if (url == NULL)
+		return false;
+	(void)connect_write(v->r, forget_write, v);
+	connect_redirect(v, url);
+	explicit_bzero(url, strlen(url));
+	free(url);
+	return true;
+}
+
+static enum rc begin(struct connect_view *v, bool oauth, const struct connect_entry *entries, int count)
+{
+	struct beginning b = {.v = v, .start = {
+		.vault = v->r->api->vault, .session_id = v->s.id, .cookie = v->cookie, .oauth = oauth,
+		.redirect_uri = connect_callback_url(v->r->api, v->r->arena, v->s.platform),
+	}};
+	enum rc rc;
+
+	b.start.values = values_of(v, entries, count, &b.start.value_count);
+	rc = connect_write(v->r, start_write, &b);
+	if (rc != RC_OK && text_eq(v->r->cx->code, "connect_session_busy")) {
+		connect_redirect(v, connect_path(v, "/wait"));
+		return RC_OK;
+	}
+	if (rc == RC_CONFLICT || rc == RC_DENIED)
+		return connect_page_cause(v, v->r->cx->code);
+	if (rc != RC_OK)
+		return rc;
+	connect_wake(v->r);
+	v->bound = true;
+	if (b.start.oauth)
+		return connect_go_on(v);
+	connect_redirect(v, connect_path(v, "/wait"));
+	return RC_OK;
+}
+
+static enum rc start(struct api_request *r)
+{
+	VIEW_AUTO struct connect_view v;
+	struct connect_entry *entries;
+	const char *form, *cause;
+	bool by_form;
+	size_t len;
+	int count;
+	enum rc rc;
+
+	if (!connect_view_token(&v, r, api_param(r, "token")))
+		return connect_page_cause(&v, "connect_session_not_found");
+	rc = connect_form_read(&v, &form, &len, &cause);
+	if (rc != RC_OK)
+		return rc;
+	if (cause == NULL)
+		cause = connect_over(&v);
+	if (cause == NULL && v.provider == NULL)
+		cause = "platform_unknown";
+	if (cause != NULL)
+		return connect_page_cause(&v, cause);
+	by_form = v.provider->form && (!v.provider->oauth || web_form(r->web, form, len, "way") != NULL);
+	entries = connect_entries(&v, &count);
+	if (v.provider->oauth && v.provider->form && !by_form)
+		count = 0;
+	if (!connect_entries_read(&v, form, len, entries, count)) {
+		connect_page_start(&v, entries, count);
+		return RC_OK;
+	}
+	return begin(&v, v.provider->oauth && !by_form, entries, count);
+}
+
+/* ---- the wait ---------------------------------------------------------------------------------------- */
+
+/* True while the engine is at work for this session; reads what it has become. */
+static bool at_work(struct connect_view *v)
+{
+	ARENA_AUTO struct arena a;
+	DB_READ_AUTO struct db_conn *c = db_take(v->r->api->db);
+	struct connect_session s;
+
+	arena_init(&a, 4u << 20);
+	if (!connect_session_find(c, &v->s.owner, v->s.id, &a, &s) || !text_eq(s.status, "authorizing"))
+		return false;
+	return s.operation_id != NULL && db_number(c, 0, "SELECT COUNT(*) FROM operation WHERE id = ?1 AND organization_id = ?2"
+		" AND status = 'running'", "ss", s.operation_id, s.owner.organization_id) == 1;
+}
+
+static void read_again(struct connect_view *v)
+{
+	DB_READ_AUTO struct db_conn *c = db_take(v->r->api->db);
+
+	connect_session_find(c, &v->s.owner, v->s.id, v->r->arena, &v->s);
+	v->r->now = clock_now();
+}
+
+/* Waits for the engine and goes where the session stands then. */
+enum rc connect_go_on(struct connect_view *v)
+{
+	struct connect_wait w;
+	const char *status;
+	bool busy;
+
+	connect_wait_begin(v->r, &w, WAIT_MS);
+	do
+		busy = at_work(v);
+	while (busy && connect_wait_more(v->r, &w));
+	connect_wait_end(v->r, &w);
+	read_again(v);
+	status = connect_session_status(&v->s, v->r->now);
+	if (text_eq(status, "completed"))
+		connect_redirect(v, connect_final_url(v, "success", NULL));
+	else if (text_eq(status, "failed") || text_eq(status, "denied"))
+		return connect_page_cause(v, error_code(v));
+	else if (connect_over(v) != NULL)
+		return connect_page_cause(v, connect_over(v));
+	else if (text_eq(status, "selecting"))
+		connect_redirect(v, connect_path(v, "/select"));
+	else if (busy)
+		connect_page_wait(v);
+	else if (!go_to_platform(v))
+		connect_redirect(v, connect_path(v, ""));
+	return RC_OK;
+}
+
+static enum rc wait_(struct api_request *r)
+{
+	VIEW_AUTO struct connect_view v;
+
+	if (!connect_view_token(&v, r, api_param(r, "token")))
+		return connect_page_cause(&v, "connect_session_not_found");
+	if (!v.bound)
+		return connect_page_cause(&v, "wrong_browser");
+	return connect_go_on(&v);
+}
+
+/* ---- the customer's colour ---------------------------------------------------------------------------- */
+
+static enum rc brand(struct api_request *r)
+{
+	VIEW_AUTO struct connect_view v;
+
+	if (!connect_view_token(&v, r, api_param(r, "token")))
+		return fail_code(r->cx, RC_NOT_FOUND, "not_found", NULL, "There is nothing at this path.");
+	r->answer->type = "text/css; charset=utf-8";
+	connect_brand_css(r->answer->body, v.accent);
+	return RC_OK;
+}
+
+const struct route connect_page_routes[] = {
+	CONNECT_PAGE("GET", "/connect/{token}", show, "showConnect"),
+	CONNECT_PAGE("POST", "/connect/{token}/start", start, "startConnect"),
+	CONNECT_PAGE("GET", "/connect/{token}/wait", wait_, "waitConnect"),
+	CONNECT_PAGE("GET", "/connect/{token}/brand.css", brand, "getConnectBrand"),
+	{0},
+};
