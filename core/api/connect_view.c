@@ -193,9 +193,9 @@ const char *connect_final_url(struct connect_view *v, const char *status, const 
 	const char *url = v->s.redirect_url;
 
 	buf_init(&q, QUERY_MAX);
+	param(&q, "connectSessionId", v->s.id);		/* in the order of ASCII */
 	if (text_eq(status, "success"))
 		params_connections(v, &q);
-	param(&q, "connectSessionId", v->s.id);
 	param(&q, "errorCode", code);
 	param(&q, "externalUserId", v->s.external_id);
 	param(&q, "platform", v->s.platform);
