@@ -122,7 +122,8 @@ static void headers(struct connect_view *v)
 	for (int i = 0; v->known && i < conf->provider_count; i++)
 		base = base || (text_eq(conf->providers[i].id, v->s.provider) && conf->providers[i].base_url_count > 0);
 	web_header(v->r->answer, "Content-Security-Policy",
-		   "default-src 'none'; style-src 'self'; img-src 'self' https:; base-uri 'none'; frame-ancestors 'none'; form-action 'self' https:%s%s%s",
+		   "default-src 'none'; style-src 'self'; img-src 'self' https:; base-uri 'none'; frame-ancestors 'none';"
+		   " form-action 'self' https:%s%s%s",
 		   v->known ? source_of(v, v->s.redirect_url) : "", sandbox ? source_of(v, conf->sandbox_public_url) : "", base ? " http:" : "");
 	web_header(v->r->answer, "X-Frame-Options", "DENY");
 	web_header(v->r->answer, "Referrer-Policy", "same-origin");

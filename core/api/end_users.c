@@ -19,7 +19,7 @@
 static const struct field fields_new[] = {
 	{.name = "externalUserId", .type = FIELD_TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 191, .help = "Your own id of this person."},
 	{.name = "displayName", .type = FIELD_TEXT, .flags = FIELD_NULLABLE, .max = 200, .help = "Shown in the dashboard."},
-	{.name = "email", .type = FIELD_TEXT, .flags = FIELD_NULLABLE, .min = 3, .max = 254, .help = "For your own search; nothing is sent to it."},
+	{.name = "email", .type = FIELD_TEXT, .flags = FIELD_NULLABLE, .min = 3, .max = 254, .help = "Nothing is sent to it."},
 	{.name = "timezone", .type = FIELD_TEXT, .flags = FIELD_NULLABLE, .min = 1, .max = 63, .help = "IANA name of a time zone."},
 	{.name = "metadata", .type = FIELD_MAP, .flags = FIELD_NULLABLE, .help = "Echoed as it is."},
 	{0},
@@ -27,7 +27,7 @@ static const struct field fields_new[] = {
 static const struct field fields_patch[] = {
 	{.name = "externalUserId", .type = FIELD_TEXT, .min = 1, .max = 191, .help = "Your own id of this person."},
 	{.name = "displayName", .type = FIELD_TEXT, .flags = FIELD_NULLABLE, .max = 200, .help = "Shown in the dashboard."},
-	{.name = "email", .type = FIELD_TEXT, .flags = FIELD_NULLABLE, .min = 3, .max = 254, .help = "For your own search; nothing is sent to it."},
+	{.name = "email", .type = FIELD_TEXT, .flags = FIELD_NULLABLE, .min = 3, .max = 254, .help = "Nothing is sent to it."},
 	{.name = "timezone", .type = FIELD_TEXT, .flags = FIELD_NULLABLE, .min = 1, .max = 63, .help = "IANA name of a time zone."},
 	{.name = "metadata", .type = FIELD_MAP, .flags = FIELD_NULLABLE, .help = "Echoed as it is."},
 	{0},
@@ -196,15 +196,15 @@ static enum rc patch(struct api_request *r)
 
 /* ---- letting go -------------------------------------------------------------------------------------- */
 
-static int connections_of(struct db_conn *c, const struct api_request *r, const char *end_user_id, struct arena *a, struct connection *list_,
-			  int max)
+static int connections_of(struct db_conn *c, const struct api_request *r, const char *end_user_id, struct arena *a,
+			  struct connection *ret, int max)
 {
 	struct connection_filter f = {.end_user_id = end_user_id};
 	struct stmt *s = connection_list(c, &r->identity.owner, &f, "", max);
 	int n = 0;
 
 	while (n < max && db_next(s))
-		connection_row(s, a, &list_[n++]);
+		connection_row(s, a, &ret[n++]);
 	db_end(s);
 	return n;
 }

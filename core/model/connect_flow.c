@@ -246,7 +246,8 @@ static void start_exchange(struct db_conn *c, const struct connect_answer *p, co
 	jsonw_end(&w);
 	o.input = buf_text(&input);
 	operation_start(c, &o, id, operation_lifetime(o.kind), now);
-	db_run(c, "UPDATE connect_session SET operation_id = ?3 WHERE id = ?1 AND organization_id = ?2", "sss", s->id, s->owner.organization_id, id);
+	db_run(c, "UPDATE connect_session SET operation_id = ?3 WHERE id = ?1 AND organization_id = ?2", "sss", s->id,
+	       s->owner.organization_id, id);
 }
 
 enum rc connect_answered(struct cx *cx, struct db_conn *c, const struct connect_answer *p, int64_t now)

@@ -160,7 +160,8 @@ bool connect_session_ended(const struct connect_session *s, int64_t now)
 
 /* ---- writing ----------------------------------------------------------------------------------------- */
 
-enum rc connect_session_add(struct cx *cx, struct db_conn *c, const struct vault *v, struct connect_session *s, char id[ID_MAX], int64_t now)
+enum rc connect_session_add(struct cx *cx, struct db_conn *c, const struct vault *v, struct connect_session *s, char id[ID_MAX],
+			   int64_t now)
 {
 	char token[CONNECT_TOKEN_MAX];
 	uint8_t mac[CONNECT_MAC];

@@ -43,7 +43,8 @@ struct stmt *connect_session_list(struct db_conn *c, const struct owner *o, cons
 void connect_session_row(struct stmt *s, struct arena *a, struct connect_session *ret);
 
 /* Stores a new one: everything that a caller chooses is in s; id is filled.  Inside a closure. */
-enum rc connect_session_add(struct cx *cx, struct db_conn *c, const struct vault *v, struct connect_session *s, char id[ID_MAX], int64_t now);
+enum rc connect_session_add(struct cx *cx, struct db_conn *c, const struct vault *v, struct connect_session *s, char id[ID_MAX],
+			   int64_t now);
 
 /* Ends it on its app's behalf.  Codes connect_session_completed, connect_session_expired. */
 enum rc connect_session_cancel(struct cx *cx, struct db_conn *c, const struct connect_session *s, int64_t now);

@@ -69,7 +69,8 @@ static enum rc seal(struct cx *cx, struct db_conn *c, struct vault *v, const cha
 	return data_key_seal(cx, &key, organization_id, "credential", "client_secret", id, plain->data, plain->len, ret);
 }
 
-static enum rc insert(struct cx *cx, struct db_conn *c, struct vault *v, const struct credential_new *n, const struct buf *plain, int64_t now)
+static enum rc insert(struct cx *cx, struct db_conn *c, struct vault *v, const struct credential_new *n, const struct buf *plain,
+		      int64_t now)
 {
 	BUF_AUTO struct buf sealed;
 	char id[ID_MAX];

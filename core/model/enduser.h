@@ -36,6 +36,7 @@ struct enduser_change {
 enum rc enduser_put(struct cx *cx, struct db_conn *c, struct vault *v, const struct owner *o, const struct enduser_change *ch, int64_t now,
 		    char ret_id[ID_MAX], bool *ret_created);
 /* RC_CONFLICT if another end user has the new external id. */
-enum rc enduser_patch(struct cx *cx, struct db_conn *c, const struct owner *o, const char *id, const struct enduser_change *ch, int64_t now);
+enum rc enduser_patch(struct cx *cx, struct db_conn *c, const struct owner *o, const char *id, const struct enduser_change *ch,
+		      int64_t now);
 
 #endif
