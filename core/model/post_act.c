@@ -17,9 +17,6 @@
 struct acting {
 	struct cx *cx;
 	struct db_conn *c;
-	struct arena *a;
-	const struct owner *owner;
-	const char *post_id;
 	struct post_act *act;
 	int64_t now;
 };
@@ -27,16 +24,16 @@ struct acting {
 /* Children first: an act upon the parent moves those that still wait, and they have been asked by then. */
 static const char **list_ids(const struct acting *g, int *ret_count)
 {
-	int64_t size = db_number(g->c, 0, "SELECT COUNT(*) FROM delivery WHERE post_id = ?1 AND organization_id = ?2", "ss", g->post_id,
-				 g->owner->organization_id);
-	const char **ids = arena_array(g->a, const char *, size + 1);
+	int64_t size = db_number(g->c, 0, "SELECT COUNT(*) FROM delivery WHERE post_id = ?1 AND organization_id = ?2", "ss", g->act->id,
+				 g->act->owner->organization_id);
+	const char **ids = arena_array(g->act->arena, const char *, size + 1);
 	int n = 0;
 	STMT_AUTO struct stmt *s = db_query(g->c,
 		"SELECT id FROM delivery WHERE post_id = ?1 AND organization_id = ?2"
-		" ORDER BY CASE WHEN parent_delivery_id IS NULL THEN 1 ELSE 0 END, ordinal, id", "ss", g->post_id, g->owner->organization_id);
+		" ORDER BY CASE WHEN parent_delivery_id IS NULL THEN 1 ELSE 0 END, ordinal, id", "ss", g->act->id, g->act->owner->organization_id);
 
 	while (n < size && db_next(s))
-		ids[n++] = db_dup(s, 0, g->a);
+		ids[n++] = db_dup(s, 0, g->act->arena);
 	*ret_count = n;
 	return ids;
 }
@@ -49,10 +46,10 @@ static bool act_one(struct acting *g, act_fn *fn, const char *id, const char **r
 	struct delivery d = {0};
 	bool done;
 
-	if (!delivery_load(g->c, id, g->owner->organization_id, g->a, &d))
+	if (!delivery_load(g->c, id, g->act->owner->organization_id, g->act->arena, &d))
 		return false;
 	done = fn(g, &d);
-	delivery_load(g->c, id, g->owner->organization_id, g->a, &d);
+	delivery_load(g->c, id, g->act->owner->organization_id, g->act->arena, &d);
 	*ret_status = delivery_state_name(d.state);
 	return done;
 }
@@ -63,7 +60,7 @@ static enum rc act_all(struct acting *g, act_fn *fn)
 	int n;
 	const char **ids = list_ids(g, &n);
 
-	act->list = arena_array(g->a, struct post_acted, n + 1);
+	act->list = arena_array(g->act->arena, struct post_acted, n + 1);
 	act->count = act->done = 0;
 	for (int i = 0; i < n; i++) {
 		struct post_acted *one = &act->list[act->count++];
@@ -90,7 +87,8 @@ static bool move(struct acting *g, const struct delivery *d, enum delivery_state
 
 static bool waits(const struct delivery *d)
 {
-	return (d->state == DELIVERY_PENDING && d->parent_id == NULL) || (d->state == DELIVERY_QUEUED && d->scheduled_at > 0 && d->claimed_at == 0) ||
+	return (d->state == DELIVERY_PENDING && d->parent_id == NULL) ||
+	       (d->state == DELIVERY_QUEUED && d->scheduled_at > 0 && d->claimed_at == 0) ||
 	       (d->state == DELIVERY_BLOCKED && text_eq(d->reason, "missed"));
 }
 
@@ -99,24 +97,24 @@ static bool publish_one(struct acting *g, struct delivery *d)
 	if (!waits(d))
 		return false;
 	db_run(g->c, "UPDATE delivery SET scheduled_at = NULL, late_after = ?3 + (SELECT max_late_ms FROM post WHERE id = delivery.post_id)"
-	       " WHERE id = ?1 AND organization_id = ?2", "ssi", d->id, g->owner->organization_id, g->now);
+	       " WHERE id = ?1 AND organization_id = ?2", "ssi", d->id, g->act->owner->organization_id, g->now);
 	return move(g, d, DELIVERY_QUEUED, NULL, g->now, false);
 }
 
-enum rc post_publish(struct cx *cx, struct db_conn *c, const char *id, const struct owner *o, struct arena *a, struct post_act *act, int64_t now)
+enum rc post_publish(struct cx *cx, struct db_conn *c, struct post_act *act, int64_t now)
 {
-	struct acting g = {cx, c, a, o, id, act, now};
+	struct acting g = {cx, c, act, now};
 	struct post p;
-	enum rc rc = post_load(cx, c, id, o, a, &p);
+	enum rc rc = post_load(cx, c, act->id, act->owner, act->arena, &p);
 
 	if (rc != RC_OK)
 		return rc;
 	db_run(c, "UPDATE post SET mode = 'now', scheduled_at = NULL, wall_text = NULL, content_version = content_version + 1, updated_at = ?3"
-	       " WHERE id = ?1 AND organization_id = ?2", "ssi", id, o->organization_id, now);
+	       " WHERE id = ?1 AND organization_id = ?2", "ssi", act->id, act->owner->organization_id, now);
 	rc = act_all(&g, publish_one);
 	if (rc == RC_OK && act->done == 0)
 		return fail_code(cx, RC_CONFLICT, "post_not_editable", NULL, "No delivery of this post waits for its time.");
-	post_announce(c, id, "post.updated", NULL, now);
+	post_announce(c, act->id, "post.updated", NULL, now);
 	return rc;
 }
 
@@ -127,11 +125,11 @@ static bool cancel_one(struct acting *g, struct delivery *d)
 	return delivery_may(d->state, DELIVERY_CANCELED) && move(g, d, DELIVERY_CANCELED, "caller", 0, false);
 }
 
-enum rc post_cancel(struct cx *cx, struct db_conn *c, const char *id, const struct owner *o, struct arena *a, struct post_act *act, int64_t now)
+enum rc post_cancel(struct cx *cx, struct db_conn *c, struct post_act *act, int64_t now)
 {
-	struct acting g = {cx, c, a, o, id, act, now};
+	struct acting g = {cx, c, act, now};
 	struct post p;
-	enum rc rc = post_load(cx, c, id, o, a, &p);
+	enum rc rc = post_load(cx, c, act->id, act->owner, act->arena, &p);
 
 	if (rc == RC_OK)
 		rc = act_all(&g, cancel_one);
@@ -156,8 +154,9 @@ static bool retry_one(struct acting *g, struct delivery *d)
 	if (d->state != DELIVERY_FAILED || !is_asked(g->act, d->id))
 		return false;
 	db_run(g->c, "DELETE FROM operation WHERE delivery_id = ?1 AND kind = 'publish' AND organization_id = ?2", "ss", d->id,
-	       g->owner->organization_id);
-	db_run(g->c, "UPDATE delivery SET scheduled_at = NULL WHERE id = ?1 AND organization_id = ?2", "ss", d->id, g->owner->organization_id);
+	       g->act->owner->organization_id);
+	db_run(g->c, "UPDATE delivery SET scheduled_at = NULL WHERE id = ?1 AND organization_id = ?2", "ss", d->id,
+	       g->act->owner->organization_id);
 	return move(g, d, DELIVERY_QUEUED, NULL, g->now, true);
 }
 
@@ -165,16 +164,17 @@ static enum rc refuse_strangers(const struct acting *g)
 {
 	for (int i = 0; i < g->act->id_count; i++)
 		if (db_number(g->c, 0, "SELECT COUNT(*) FROM delivery WHERE id = ?1 AND post_id = ?2 AND organization_id = ?3", "sss",
-			      g->act->delivery_ids[i], g->post_id, g->owner->organization_id) == 0)
-			return fail_code(g->cx, RC_NOT_FOUND, "delivery_not_found", "deliveryIds", "This post has no delivery %.40s.", g->act->delivery_ids[i]);
+			      g->act->delivery_ids[i], g->act->id, g->act->owner->organization_id) == 0)
+			return fail_code(g->cx, RC_NOT_FOUND, "delivery_not_found", "deliveryIds", "This post has no delivery %.40s.",
+					 g->act->delivery_ids[i]);
 	return RC_OK;
 }
 
-enum rc post_retry(struct cx *cx, struct db_conn *c, const char *id, const struct owner *o, struct arena *a, struct post_act *act, int64_t now)
+enum rc post_retry(struct cx *cx, struct db_conn *c, struct post_act *act, int64_t now)
 {
-	struct acting g = {cx, c, a, o, id, act, now};
+	struct acting g = {cx, c, act, now};
 	struct post p;
-	enum rc rc = post_load(cx, c, id, o, a, &p);
+	enum rc rc = post_load(cx, c, act->id, act->owner, act->arena, &p);
 
 	if (rc == RC_OK)
 		rc = refuse_strangers(&g);
@@ -203,14 +203,16 @@ static enum rc refuse_confirmed(struct cx *cx, const struct delivery *d)
 			 delivery_state_name(d->state));
 }
 
+#define ABSENT "{\"code\":\"platform_unavailable\",\"message\":\"The outcome was unknown; a person found that it was not published.\"," \
+	"\"retryable\":true}"
+
 enum rc delivery_resolve(struct cx *cx, struct db_conn *c, const struct delivery *d, const struct delivery_verdict *v, int64_t now)
 {
 	struct delivery_move m = {
 		.id = d->id, .owner = &d->owner, .from = d->state, .to = v->published ? DELIVERY_PUBLISHED : DELIVERY_FAILED,
 		.reason = v->published ? NULL : "resolved_absent", .remote_id = v->remote_id, .remote_url = v->remote_url,
 		.proof = v->published ? "person" : NULL,
-		.error = v->published ? NULL : "{\"code\":\"platform_unavailable\",\"message\":\"The outcome was unknown; a person found that it was not published.\","
-			"\"retryable\":true}",
+		.error = v->published ? NULL : ABSENT,
 	};
 	enum rc rc = refuse_confirmed(cx, d);
 

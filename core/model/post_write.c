@@ -54,7 +54,8 @@ void post_hash(struct post_target *t, const char *link, const char *media)
 }
 
 /* except: the id of a post that does not count, "" for none. */
-static enum rc refuse_duplicate(struct cx *cx, struct db_conn *c, struct post_new *p, const struct post_target *t, const char *except, int64_t now)
+static enum rc refuse_duplicate(struct cx *cx, struct db_conn *c, struct post_new *p, const struct post_target *t, const char *except,
+			       int64_t now)
 {
 	STMT_AUTO struct stmt *s = db_query(c,
 		"SELECT id, post_id FROM delivery WHERE connection_id = ?1 AND content_hash = ?2 AND created_at > ?3 AND organization_id = ?4"
@@ -80,6 +81,15 @@ static enum rc refuse_taken(struct cx *cx, struct db_conn *c, struct post_new *p
 		return RC_OK;
 	snprintf(p->existing_id, ID_MAX, "%s", db_text_or(s, 0, ""));
 	return fail_code(cx, RC_CONFLICT, "external_post_id_taken", "externalPostId", "This externalPostId belongs to post %s.", p->existing_id);
+}
+
+enum rc post_conflicts(struct cx *cx, struct db_conn *c, struct post_new *p, int64_t now)
+{
+	enum rc rc = refuse_taken(cx, c, p);
+
+	for (int i = 0; i < p->target_count && rc == RC_OK; i++)
+		rc = refuse_duplicate(cx, c, p, &p->targets[i], "", now);
+	return rc;
 }
 
 static void insert_post(struct db_conn *c, const struct post_new *p, int64_t now)

@@ -44,7 +44,11 @@ struct post_new {
 /* Fills hash: blanks that do not show make no difference, options neither. */
 void post_hash(struct post_target *t, const char *link, const char *media);
 
-/* Codes external_post_id_taken, duplicate_content. */
+/* What post_create would find in its way, without writing: on any connection.  Codes external_post_id_taken,
+ * duplicate_content. */
+enum rc post_conflicts(struct cx *cx, struct db_conn *c, struct post_new *p, int64_t now);
+
+/* The same codes. */
 enum rc post_create(struct cx *cx, struct db_conn *c, struct post_new *p, int64_t now);
 
 /* A post as its row stands; texts in the arena. */
@@ -65,6 +69,9 @@ enum rc post_edit(struct cx *cx, struct db_conn *c, struct post_new *p, int64_t 
 /* ---- acts ------------------------------------------------------------------------------------------- */
 
 struct post_act {
+	const char *id;				/* of the post */
+	const struct owner *owner;
+	struct arena *arena;
 	const char *const *delivery_ids;	/* retry: only these; NULL: all */
 	int id_count;
 	/* results, in the arena */
@@ -73,11 +80,11 @@ struct post_act {
 };
 
 /* Drafts, waiting ones and missed ones: due now.  Code post_not_editable if there are none. */
-enum rc post_publish(struct cx *cx, struct db_conn *c, const char *id, const struct owner *o, struct arena *a, struct post_act *act, int64_t now);
+enum rc post_publish(struct cx *cx, struct db_conn *c, struct post_act *act, int64_t now);
 /* Whatever has no irreversible request under way.  Code post_not_cancelable if there is none. */
-enum rc post_cancel(struct cx *cx, struct db_conn *c, const char *id, const struct owner *o, struct arena *a, struct post_act *act, int64_t now);
+enum rc post_cancel(struct cx *cx, struct db_conn *c, struct post_act *act, int64_t now);
 /* Only failed ones, in a new round with a new publish key.  Codes nothing_to_retry, delivery_not_found. */
-enum rc post_retry(struct cx *cx, struct db_conn *c, const char *id, const struct owner *o, struct arena *a, struct post_act *act, int64_t now);
+enum rc post_retry(struct cx *cx, struct db_conn *c, struct post_act *act, int64_t now);
 
 /* ---- one delivery ----------------------------------------------------------------------------------- */
 
