@@ -17,5 +17,10 @@ const struct route *const route_tables[] = {
 	connect_choose_routes,
 	callback_routes,
 	asset_routes,
+	post_routes,
+	delivery_routes,
+	operation_routes,
+	event_routes,
+	platform_routes,
 	NULL,
 };

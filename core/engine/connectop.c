@@ -129,8 +129,7 @@ static enum rc revoke_effect(struct cx *cx, struct db_conn *c, struct op *op, in
 static enum rc remove_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now)
 {
 	(void)cx;
-	db_run(c, "UPDATE delivery SET reason = 'unpublished', version = version + 1, updated_at = ?3 WHERE id = ?1 AND organization_id = ?2",
-	       "ssi", op->row.delivery_id, op->row.owner.organization_id, now);
+	delivery_removed(c, op->row.delivery_id, op->row.owner.organization_id, now);
 	return RC_OK;
 }
 

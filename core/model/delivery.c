@@ -133,8 +133,6 @@ static void followed(struct db_conn *c, const struct delivery_move *m, int64_t n
 {
 	if (states[m->to].event != NULL && m->from != m->to)
 		announce(c, m->id, states[m->to].event, now);
-	if (m->to == DELIVERY_FAILED)
-		post_stop(c, m->id, now);
 	if (m->to == DELIVERY_PUBLISHED)
 		db_run(c, "UPDATE connection SET published_at = ?1 WHERE id = (SELECT connection_id FROM delivery WHERE id = ?2)"
 		       " AND organization_id = ?3", "iss", now, m->id, m->owner->organization_id);
@@ -195,4 +193,15 @@ int64_t delivery_claim(struct db_conn *c, const struct delivery *d, int64_t epoc
 	if (n > 0)
 		post_derive(c, d->id, now);
 	return n;
+}
+
+bool delivery_removed(struct db_conn *c, const char *id, const char *organization_id, int64_t now)
+{
+	int64_t n = db_run(c, "UPDATE delivery SET reason = 'unpublished', version = version + 1, updated_at = ?3 WHERE id = ?1"
+			   " AND organization_id = ?2 AND state = 'published' AND (reason IS NULL OR reason <> 'unpublished')", "ssi", id,
+			   organization_id, now);
+
+	if (n > 0)
+		announce(c, id, "delivery.unpublished", now);
+	return n > 0;
 }

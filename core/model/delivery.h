@@ -69,6 +69,9 @@ int64_t delivery_prove(struct db_conn *c, const struct delivery_move *m, int64_t
 /* Turns a claimable row into processing under epoch and content version. */
 int64_t delivery_claim(struct db_conn *c, const struct delivery *d, int64_t epoch, int64_t now, int64_t deadline);
 
+/* A published delivery was removed at the platform, by our request.  False if it was told before. */
+bool delivery_removed(struct db_conn *c, const char *id, const char *organization_id, int64_t now);
+
 #define DELIVERY_PROCESSING_MS (15 * 60 * 1000)
 #define DELIVERY_COMMITTING_MS (5 * 60 * 1000)
 #define DELIVERY_AWAITING_MS (24 * 3600 * 1000)

@@ -14,6 +14,9 @@ struct owner {			/* to whom a row belongs: stands in every organization table */
 	int64_t live;
 };
 
+/* Every type there is; NULL-terminated.  Another one would be written, and told in the log: add it here. */
+extern const char *const event_types[];
+
 /* data is JSON {"object": ...}; end_user_id may be NULL. */
 void event_add(struct db_conn *c, const struct owner *o, const char *type, const char *end_user_id, const char *data, int64_t now);
 

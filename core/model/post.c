@@ -179,12 +179,3 @@ void post_children(struct db_conn *c, const char *delivery_id, bool published, i
 	db_run(c, "UPDATE delivery SET state = 'skipped', reason = 'parent', due_at = NULL, version = version + 1, updated_at = ?2"
 	       " WHERE parent_delivery_id = ?1 AND state = 'pending'", "si", delivery_id, now);
 }
-
-/* Only what has not begun: a delivery that was claimed goes its own way. */
-void post_stop(struct db_conn *c, const char *delivery_id, int64_t now)
-{
-	db_run(c, "UPDATE delivery SET state = 'skipped', reason = 'stopped', due_at = NULL, deadline_at = NULL, claim = claim + 1,"
-	       " version = version + 1, updated_at = ?2 WHERE state IN ('pending', 'queued') AND claimed_at IS NULL"
-	       " AND post_id = (SELECT p.id FROM post p JOIN delivery d ON d.post_id = p.id WHERE d.id = ?1 AND p.stop_on_failure = 1)",
-	       "si", delivery_id, now);
-}

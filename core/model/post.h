@@ -16,9 +16,6 @@ void post_derive_id(struct db_conn *c, const char *post_id, int64_t now);
 /* An event of the post as it stands now; before (its status) may be NULL. */
 void post_announce(struct db_conn *c, const char *post_id, const char *type, const char *before, int64_t now);
 
-/* After a delivery failed: with partialPolicy stop_on_first_failure the ones that have not begun are skipped. */
-void post_stop(struct db_conn *c, const char *delivery_id, int64_t now);
-
 /* After a parent ended: the next ordinal is queued (published) or all its waiting children are skipped. */
 void post_children(struct db_conn *c, const char *delivery_id, bool published, int64_t now);
 

@@ -1,5 +1,5 @@
 /*
- * Acts upon posts: cancel in every state, retry, a person's word, removing, a failure that stops the rest.
+ * Acts upon posts: cancel in every state, retry, a person's word, removing, other owners.
  */
 #include "tests/unit/post_rows.h"
 
@@ -188,43 +188,6 @@ TEST(unpublish_starts_one_operation)
 	CHECK_STR(k.operation_id, first);
 	put(k.id, "published", now, 0, "unpublished");
 	CHECK_INT(call(&k), RC_CONFLICT);
-}
-
-/* ---- a failure that stops the rest, children ------------------------------------------------------------------- */
-
-struct fail_call { const char *id; int64_t moved; };
-
-static enum rc fail_run(struct cx *cx, struct db_conn *c, void *arg)
-{
-	struct fail_call *f = arg;
-	struct delivery d = {0};
-	struct delivery_move m;
-
-	delivery_load(c, f->id, owner.organization_id, &arena, &d);
-	m = (struct delivery_move){.id = d.id, .owner = &d.owner, .from = DELIVERY_PROCESSING, .to = DELIVERY_FAILED, .reason = "rejected"};
-	f->moved = delivery_move(c, &m, now);
-	return db_rc(c) == RC_OK ? RC_OK : db_fail(cx, c);
-}
-
-TEST(stop_on_first_failure_skips_what_has_not_begun)
-{
-	begin();
-	for (int stop = 0; stop < 2; stop++) {
-		struct call k = {.run = do_create, .p = fresh("now", 0, 3)};
-		struct fail_call f;
-		struct cx cx;
-
-		k.p->stop_on_failure = stop;
-		CHECK_INT(call(&k), RC_OK);
-		f.id = nth(k.p->id, 0);
-		put(f.id, "processing", now, 0, NULL);
-		put(nth(k.p->id, 1), "processing", now, 0, NULL);
-		cx_init(&cx, "test");
-		CHECK_INT(db_write(&cx, store.db, fail_run, &f), RC_OK);
-		CHECK_INT(f.moved, 1);
-		CHECK_INT(delivery(nth(k.p->id, 1)).state, DELIVERY_PROCESSING);
-		CHECK_INT(delivery(nth(k.p->id, 2)).state, stop ? DELIVERY_SKIPPED : DELIVERY_QUEUED);
-	}
 }
 
 /* ---- nobody else's ------------------------------------------------------------------------------------------------ */

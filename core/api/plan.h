@@ -1,0 +1,56 @@
+/*
+ * From what a caller wrote to what is stored: recipients found, times read, texts and options judged by each
+ * platform's rules.  Every problem becomes an issue of the request; nothing is written here.
+ */
+#ifndef MPS_API_PLAN_H
+#define MPS_API_PLAN_H
+
+#include "core/api/api.h"
+#include "core/model/connection.h"
+#include "core/model/post_write.h"
+
+extern const struct field plan_fields[];		/* of a new post */
+extern const struct field plan_edit_fields[];		/* of PATCH */
+
+/* r->more holds every issue; RC_OK leaves warnings there.  scheduled: a time is required. */
+enum rc plan_new(struct api_request *r, struct db_conn *c, bool scheduled, struct post_new *ret);
+
+/* The request's body laid over a stored post. */
+enum rc plan_edit(struct api_request *r, struct db_conn *c, const struct post *p, struct post_new *ret);
+
+/* ---- inside: one pass per file ------------------------------------------------------------------------- */
+
+struct plan_to {
+	struct jv own;			/* the target's object; JSON_NONE for the shorthand */
+	const char *param;		/* "targets[1]", "platforms[0]" */
+	const char *place;		/* where its content stands: "targets[1].", "" for the shorthand */
+	struct connection n;		/* id NULL: not found */
+	int64_t at;			/* 0: now */
+};
+
+struct plan {
+	struct api_request *r;
+	struct db_conn *c;
+	struct jv body;
+	struct post_new *p;
+	const struct post *old;		/* of an edit */
+	const int *edited;		/* of an edit: which target of the request changes the i-th, -1: none */
+	bool times;			/* times are read; an edit that names none keeps what is stored */
+	const char *end_user_id;
+	struct plan_to *to;
+	int count;
+};
+
+bool plan_given(struct jv v);				/* neither absent nor null */
+const char *plan_text(const struct plan *k, const char *name);	/* of the post */
+struct jv plan_value(const struct plan *k, const struct plan_to *to, const char *name);	/* the target's own, or the post's */
+const char *plan_param(const struct plan *k, const struct plan_to *to, const char *name);
+
+void plan_later(const struct plan *k, struct jv object, const char *place);	/* what is not offered yet */
+enum rc plan_who(struct plan *k);			/* end user, accounts */
+void plan_mode(struct plan *k, bool scheduled);
+void plan_when(struct plan *k);
+void plan_what(struct plan *k);				/* p->targets */
+void plan_unknown_platform(struct plan *k, const char *platform, const char *param);
+
+#endif

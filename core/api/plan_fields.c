@@ -1,0 +1,65 @@
+/*
+ * Wire names of posts: what a request may say.  Answers are described in post_read.h.
+ */
+#include "core/api/plan.h"
+
+static const char *const modes[] = {"now", "schedule", "draft", NULL};
+static const char *const folds[] = {"earlier", "later", NULL};
+static const char *const pasts[] = {"reject", "publish_now", NULL};
+static const char *const misses[] = {"publish", "skip", "hold", NULL};
+static const char *const duplicates[] = {"reject", "allow", NULL};
+static const char *const partials[] = {"independent", "stop_on_first_failure", NULL};
+
+static const struct field platform_items[] = {{.name = "", .type = FIELD_TEXT, .min = 1, .max = 32}, {0}};
+static const struct field tag_items[] = {{.name = "", .type = FIELD_TEXT, .min = 1, .max = 50}, {0}};
+
+#define TEXT_MAX 100000
+#define CLEAR FIELD_NULLABLE
+
+#define TIME_FIELDS \
+	{.name = "scheduledAt", .type = FIELD_TIME, .flags = CLEAR, .help = "A time with an offset, or a wall time with timezone."}, \
+	{.name = "timezone", .type = FIELD_TEXT, .flags = CLEAR, .min = 1, .max = 64, .help = "IANA name, as Europe/Berlin."}, \
+	{.name = "fold", .type = FIELD_ENUM, .flags = CLEAR, .words = folds, .help = "Which of two equal wall times is meant."}
+
+#define CONTENT_FIELDS \
+	{.name = "text", .type = FIELD_TEXT, .flags = CLEAR, .max = TEXT_MAX, .help = "The text."}, \
+	{.name = "link", .type = FIELD_TEXT, .flags = CLEAR, .min = 1, .max = 2048, .help = "A link beside the text, where there is one."}, \
+	{.name = "media", .type = FIELD_OPEN, .help = "Images and videos."}, \
+	{.name = "firstComment", .type = FIELD_OPEN, .help = "A comment below the post."}, \
+	{.name = "thread", .type = FIELD_OPEN, .help = "Further posts of a thread."}
+
+static const struct field targets_fields[] = {
+	{.name = "connectionId", .type = FIELD_TEXT, .min = 1, .max = 64, .help = "The account; or give platform."},
+	{.name = "platform", .type = FIELD_TEXT, .min = 1, .max = 32, .help = "The end user's only account on this platform."},
+	{.name = "targetId", .type = FIELD_TEXT, .flags = CLEAR, .min = 1, .max = 200, .help = "A board or channel of the account."},
+	CONTENT_FIELDS,
+	{.name = "options", .type = FIELD_OPEN, .help = "Options of this platform, see /v1/platforms/{platform}/schema."},
+	TIME_FIELDS,
+	{0},
+};
+
+#define COMMON_FIELDS \
+	{.name = "targets", .type = FIELD_ARRAY, .min = 1, .max = 50, .fields = targets_fields, .help = "Accounts, with what differs for them."}, \
+	CONTENT_FIELDS, \
+	{.name = "options", .type = FIELD_OPEN, .help = "One member per platform: {\"bluesky\": {\"langs\": [\"en\"]}}."}, \
+	{.name = "mode", .type = FIELD_ENUM, .words = modes, .help = "schedule when a time is given, else now."}, \
+	TIME_FIELDS, \
+	{.name = "onPast", .type = FIELD_ENUM, .words = pasts, .help = "What to do with a time that has passed."}, \
+	{.name = "maxLateSeconds", .type = FIELD_INT, .min = 60, .max = 2592000, .help = "How late it may still be published; 6 hours."}, \
+	{.name = "onMissed", .type = FIELD_ENUM, .words = misses, .help = "What happens when it would be later: publish."}, \
+	{.name = "duplicatePolicy", .type = FIELD_ENUM, .words = duplicates, .help = "Refuses equal content on an account within 24 hours."}, \
+	{.name = "partialPolicy", .type = FIELD_ENUM, .words = partials, .help = "What one failure means for the other accounts."}, \
+	{.name = "approval", .type = FIELD_OPEN, .help = "Approval before it is published."}, \
+	{.name = "tags", .type = FIELD_ARRAY, .flags = CLEAR, .max = 20, .fields = tag_items, .help = "Yours; a filter of the list."}, \
+	{.name = "metadata", .type = FIELD_MAP, .flags = CLEAR, .help = "Yours; repeated in events."}, \
+	{0}
+
+const struct field plan_fields[] = {
+	{.name = "externalUserId", .type = FIELD_TEXT, .min = 1, .max = 191, .help = "Whose accounts: your id of the end user."},
+	{.name = "endUserId", .type = FIELD_TEXT, .min = 1, .max = 200, .help = "Whose accounts: our id, or ext: and yours."},
+	{.name = "platforms", .type = FIELD_ARRAY, .min = 1, .max = 50, .fields = platform_items, .help = "The end user's only account on each."},
+	{.name = "externalPostId", .type = FIELD_TEXT, .min = 1, .max = 191, .help = "Your id of the post; unique."},
+	COMMON_FIELDS
+};
+
+const struct field plan_edit_fields[] = {COMMON_FIELDS};

@@ -1,0 +1,108 @@
+/*
+ * What each target receives: its own text, link and options or the post's, judged by its platform.  See plan.h.
+ */
+#include "core/api/plan.h"
+
+#include "core/base/text.h"
+#include "core/model/post_check.h"
+
+/* ---- what ------------------------------------------------------------------------------------------- */
+
+static void report(void *arg, const struct check_issue *i)
+{
+	struct api_request *r = arg;
+	struct error_issue *issue = api_issue(r, i->code, i->param, "%s", i->message);
+
+	issue->rule = i->rule;
+	issue->platform = arena_text(r->arena, i->platform);
+	if (i->warning)
+		issue->severity = "warning";
+	else if (i->remedy != NULL && r->more.remediation == NULL && issue == r->more.issues)
+		r->more.remediation = i->remedy;
+}
+
+static const char *write_content(struct plan *k, const struct check *check, const struct plan_to *to, const char *link)
+{
+	struct jv common = json_get(k->body, "options");
+	struct check_options o = {
+		.own = json_get(to->own, "options"), .common = json_get(common, to->n.platform),
+		.own_param = to->place[0] ? plan_param(k, to, "options") : arena_printf(k->r->arena, "options.%s", to->n.platform),
+		.common_param = arena_printf(k->r->arena, "options.%s", to->n.platform),
+	};
+	BUF_AUTO struct buf out;
+	struct jsonw w;
+
+	buf_init(&out, 2u << 20);
+	jsonw_init(&w, &out);
+	jsonw_object(&w, "");
+	if (link != NULL)
+		jsonw_text(&w, "link", link);
+	check_options(check, &o, &w);
+	jsonw_array(&w, "media");
+	jsonw_array_end(&w);
+	jsonw_object_end(&w);
+	jsonw_end(&w);
+	return arena_text(k->r->arena, buf_text(&out));
+}
+
+static void plan_target(struct plan *k, const struct plan_to *to, struct post_target *t)
+{
+	PLATFORM_AUTO const struct platform *p = platforms_take(k->r->api->platforms, to->n.platform);
+	struct check check = {p, k->r->arena, report, k->r};
+	const char *link = json_text(plan_value(k, to, "link"));
+
+	*t = (struct post_target){
+		.connection_id = to->n.id, .platform = to->n.platform, .provider = to->n.provider, .param = to->param, .scheduled_at = to->at,
+		.target_id = json_text(json_get(to->own, "targetId")), .text = json_text(plan_value(k, to, "text")),
+	};
+	if (p == NULL) {
+		plan_unknown_platform(k, to->n.platform, to->param);
+		return;
+	}
+	check_text(&check, t->text, link == NULL, plan_param(k, to, "text"));
+	check_link(&check, link, plan_param(k, to, "link"));
+	t->content = write_content(k, &check, to, link);
+	post_hash(t, link, NULL);
+}
+
+/* options.mastodon of a post that goes to no account on mastodon would be dropped: it is refused. */
+static void refuse_stray_options(struct plan *k)
+{
+	struct jv options = json_get(k->body, "options"), value;
+	const char *platform;
+
+	if (plan_given(options) && json_type(options) != JSON_OBJECT)
+		api_issue(k->r, "field_invalid", "options", "options has one member per platform.");
+	for (size_t i = 0; json_member(options, i, &platform, &value); i++) {
+		bool found = false;
+
+		for (int t = 0; t < k->count; t++)
+			found = found || k->to[t].n.id == NULL || text_eq(k->to[t].n.platform, platform);
+		if (!found)
+			api_issue(k->r, "unknown_field", arena_printf(k->r->arena, "options.%.64s", platform),
+				  "No target of this post is on %.64s: options has one member per platform of its targets.", platform);
+	}
+}
+
+static void refuse_twins(struct plan *k)
+{
+	for (int i = 1; i < k->count; i++)
+		for (int j = 0; j < i; j++)
+			if (text_eq(k->p->targets[i].connection_id, k->p->targets[j].connection_id) && k->p->targets[i].connection_id != NULL &&
+			    text_eq(k->p->targets[i].hash, k->p->targets[j].hash) && k->p->targets[i].hash[0] != '\0') {
+				api_issue(k->r, "field_invalid", k->to[i].param, "%s and %s are the same account with the same content.",
+					  k->to[j].param, k->to[i].param);
+				break;
+			}
+}
+
+void plan_what(struct plan *k)
+{
+	k->p->targets = arena_array(k->r->arena, struct post_target, k->count + 1);
+	k->p->target_count = k->count;
+	for (int i = 0; i < k->count; i++)
+		if (k->to[i].n.id != NULL)
+			plan_target(k, &k->to[i], &k->p->targets[i]);
+	refuse_stray_options(k);
+	refuse_twins(k);
+}
