@@ -66,7 +66,8 @@ TEST(targets_have_texts_and_options_of_their_own)
 	char id[ID_MAX];
 
 	ask("POST", "/v1/posts", "{\"text\":\"far too long for plain\",\"options\":{\"plain\":{\"delay\":3,\"sensitive\":true}},\"targets\":["
-	    "{\"connectionId\":\"con_plain\",\"text\":\"short\",\"options\":{\"delay\":4,\"langs\":[\"en\",\"de\"],\"until\":\"2030-01-01T00:00:00Z\"}},"
+	    "{\"connectionId\":\"con_plain\",\"text\":\"short\",\"options\":{\"delay\":4,"
+	    "\"langs\":[\"en\",\"de\"],\"until\":\"2030-01-01T00:00:00Z\"}},"
 	    "{\"connectionId\":\"con_wide\",\"link\":\"https://a.example/x\"}]}");
 	CHECK_STATUS(202);
 	snprintf(id, sizeof id, "%s", at("id"));
@@ -93,7 +94,8 @@ static const struct { const char *body; int status; const char *code, *param, *r
 	{"{\"text\":\"x\",\"platforms\":[\"plain\"]}", 422, "field_required", "externalUserId", NULL},
 	{"{\"text\":\"x\",\"platforms\":[\"plain\"],\"externalUserId\":\"nobody\"}", 404, "end_user_not_found", "externalUserId", NULL},
 	{"{\"text\":\"x\",\"platforms\":[\"plain\"],\"endUserId\":\"eu_other\"}", 404, "end_user_not_found", "endUserId", NULL},
-	{"{\"text\":\"x\",\"platforms\":[\"plain\"],\"endUserId\":\"eu_bob\",\"externalUserId\":\"alice\"}", 422, "field_invalid", "endUserId", NULL},
+	{"{\"text\":\"x\",\"platforms\":[\"plain\"],\"endUserId\":\"eu_bob\",\"externalUserId\":\"alice\"}",
+	 422, "field_invalid", "endUserId", NULL},
 	{"{\"text\":\"x\",\"platforms\":[\"plian\"],\"externalUserId\":\"alice\"}", 422, "platform_unknown", "platforms[0]", NULL},
 	{"{\"text\":\"x\",\"platforms\":[\"sandbox\"],\"externalUserId\":\"alice\"}", 422, "platform_unknown", "platforms[0]", NULL},
 	{"{\"text\":\"x\",\"platforms\":[\"twin\"],\"externalUserId\":\"alice\"}", 409, "connection_ambiguous", "platforms[0]", NULL},
@@ -104,15 +106,19 @@ static const struct { const char *body; int status; const char *code, *param, *r
 	{"{\"text\":\"x\",\"externalUserId\":\"bob\",\"targets\":[{\"connectionId\":\"con_plain\"}]}", 404, "connection_not_found",
 	 "targets[0].connectionId", NULL},
 	{"{\"text\":\"x\",\"targets\":[{}]}", 422, "field_required", "targets[0].connectionId", NULL},
-	{"{\"text\":\"x\",\"targets\":[{\"connectionId\":\"con_plain\",\"platform\":\"wide\"}]}", 422, "field_invalid", "targets[0].platform", NULL},
-	{"{\"text\":\"x\",\"targets\":[{\"connectionId\":\"con_plain\"},{\"connectionId\":\"con_plain\"}]}", 422, "field_invalid", "targets[1]", NULL},
+	{"{\"text\":\"x\",\"targets\":[{\"connectionId\":\"con_plain\",\"platform\":\"wide\"}]}",
+	 422, "field_invalid", "targets[0].platform", NULL},
+	{"{\"text\":\"x\",\"targets\":[{\"connectionId\":\"con_plain\"},{\"connectionId\":\"con_plain\"}]}",
+	 422, "field_invalid", "targets[1]", NULL},
 	/* when */
 	{"{" TO "\"text\":\"x\",\"scheduledAt\":\"2030-01-01T00:00:00\"}", 422, "time_offset_missing", "scheduledAt", NULL},
 	{"{" TO "\"text\":\"x\",\"scheduledAt\":\"soon\"}", 422, "field_invalid", "scheduledAt", NULL},
 	{"{" TO "\"text\":\"x\",\"scheduledAt\":\"2020-01-01T00:00:00Z\"}", 422, "time_in_past", "scheduledAt", NULL},
 	{"{" TO "\"text\":\"x\",\"scheduledAt\":\"2999-01-01T00:00:00Z\"}", 422, "schedule_too_far", "scheduledAt", NULL},
-	{"{" TO "\"text\":\"x\",\"scheduledAt\":\"2030-03-31T02:30:00\",\"timezone\":\"Europe/Berlin\"}", 422, "time_nonexistent", "scheduledAt", NULL},
-	{"{" TO "\"text\":\"x\",\"scheduledAt\":\"2030-10-27T02:30:00\",\"timezone\":\"Europe/Berlin\"}", 422, "time_ambiguous", "scheduledAt", NULL},
+	{"{" TO "\"text\":\"x\",\"scheduledAt\":\"2030-03-31T02:30:00\",\"timezone\":\"Europe/Berlin\"}",
+	 422, "time_nonexistent", "scheduledAt", NULL},
+	{"{" TO "\"text\":\"x\",\"scheduledAt\":\"2030-10-27T02:30:00\",\"timezone\":\"Europe/Berlin\"}",
+	 422, "time_ambiguous", "scheduledAt", NULL},
 	{"{" TO "\"text\":\"x\",\"scheduledAt\":\"2030-01-01T00:00:00\",\"timezone\":\"Mars/Base\"}", 422, "field_invalid", "timezone", NULL},
 	{"{" TO "\"text\":\"x\",\"mode\":\"schedule\"}", 422, "field_required", "targets[0].scheduledAt", NULL},
 	{"{" TO "\"text\":\"x\",\"mode\":\"now\",\"scheduledAt\":\"2030-01-01T00:00:00Z\"}", 422, "field_invalid", "mode", NULL},
@@ -120,11 +126,13 @@ static const struct { const char *body; int status; const char *code, *param, *r
 	 "targets[0].scheduledAt", NULL},
 	/* what */
 	{"{" TO "\"text\":\"0123456789A\"}", 422, "text_too_long", "targets[0].text", "plain.text.max_graphemes"},
-	{"{\"externalUserId\":\"alice\",\"platforms\":[\"plain\"],\"text\":\"0123456789A\"}", 422, "text_too_long", "text", "plain.text.max_graphemes"},
+	{"{\"externalUserId\":\"alice\",\"platforms\":[\"plain\"],\"text\":\"0123456789A\"}",
+	 422, "text_too_long", "text", "plain.text.max_graphemes"},
 	{"{" TO "\"text\":\"\"}", 422, "text_required", "targets[0].text", "plain.text.required"},
 	{"{" TO "\"text\":\" \\n\"}", 422, "text_required", "targets[0].text", "plain.text.required"},
 	{"{" TO "\"text\":\"x\",\"link\":\"https://a.example/\"}", 422, "option_not_supported", "targets[0].link", "plain.link"},
-	{"{\"text\":\"x\",\"targets\":[{\"connectionId\":\"con_wide\",\"link\":\"ftp://a\"}]}", 422, "field_invalid", "targets[0].link", "wide.link"},
+	{"{\"text\":\"x\",\"targets\":[{\"connectionId\":\"con_wide\",\"link\":\"ftp://a\"}]}",
+	 422, "field_invalid", "targets[0].link", "wide.link"},
 	{"{" TO "\"text\":\"x\",\"media\":[{\"mediaId\":\"med_1\"}]}", 422, "option_not_supported", "media", NULL},
 	{"{" TO "\"text\":\"x\",\"thread\":[{\"text\":\"y\"}]}", 422, "option_not_supported", "thread", NULL},
 	{"{\"text\":\"x\",\"targets\":[{\"connectionId\":\"con_plain\",\"firstComment\":\"y\"}]}", 422, "option_not_supported",
