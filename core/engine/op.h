@@ -81,7 +81,7 @@ struct op {
 	int64_t wake_at;			/* OP_WAITING, by clock_mono */
 	int64_t intent_boot;			/* clock_boot when the intent was made */
 	/* request and answer */
-	struct buf action;			/* records of the last action: also the request */
+	struct buf action;			/* records of the last action that has a request */
 	struct buf intent;			/* records of the irreversible request under way */
 	enum repeat repeat;			/* of the request under way */
 	int64_t sent_at;

@@ -183,10 +183,12 @@ static void acted(void *arg, enum host_outcome outcome, const char *records, siz
 		op_park(op, outcome == HOST_PAUSED ? "platform_paused" : "provider", words);
 		return;
 	}
-	buf_reset(&op->action);
-	buf_add(&op->action, records, len);
 	while (rec_next(records, len, &at, &r, NULL))
 		read_record(op, &r, &a);
+	if (text_eq(a.verb, "send") || text_eq(a.verb, "redirect")) {	/* kept over what is said to its answer: it may be sent again */
+		buf_reset(&op->action);
+		buf_add(&op->action, records, len);
+	}
 	if (op->saved.failed || op->saved.len > STATE_MAX || op->result.failed) {
 		op_park(op, "provider", "the provider keeps more than 64 KiB of state or results");
 		return;

@@ -100,3 +100,18 @@ TEST(meets_each_bad_answer)
 			CHECK_INT(ledger(text[f][i]), fates[f].posts[i]);
 		}
 }
+
+/* What is sent again must be the request, not what the provider said to its answer. */
+TEST(repeats_a_request_that_may_be_repeated)
+{
+	struct rig_post w;
+	char other[ID_MAX];
+
+	account(1);
+	rig_control(rig.sandbox_url, "/control/expire", "{\"account\":\"handle\"}");
+	post(account(1), "with a token that has ended", &w);
+	ends(&w, "published");
+	CHECK_INT(ledger("with a token that has ended"), 1);
+	rig_control(rig.sandbox_url, "/control/fail", "{\"route\":\"/v1/me\",\"status\":503,\"count\":1}");
+	rig_connect(&rig, "other", "keyed", other);
+}
