@@ -41,6 +41,8 @@ static const struct cause {
 	{"connection_scope_missing", 409, "A permission is missing",
 		"{platform} did not give {app} everything that is needed to publish. Nothing was connected.",
 		"try again and leave everything ticked that {platform} asks you about.", NEXT_AGAIN, "error"},
+	{"host_unreachable", 502, "That server cannot be reached", "There is no server under the name that you entered, or it does not answer us.",
+		"check the name and try again.", NEXT_AGAIN, "error"},
 	{"platform_unavailable", 503, "{platform} does not answer at the moment", "This is not your fault. Nothing was connected.",
 		"wait a minute and try again.", NEXT_AGAIN, "error"},
 	{"platform_rate_limited", 503, "{platform} is too busy at the moment", "This is not your fault. Nothing was connected.",
@@ -169,7 +171,7 @@ enum rc connect_page_cause(struct connect_view *v, const char *code)
 	const struct cause *cause = cause_of(code);
 
 	buf_reset(v->r->answer->body);
-	html_begin(v, cause->status, cause->title, 0);
+	html_begin(v, cause->status, cause->title, -1);
 	html_brandline(v);
 	buf_adds(v->b, "<div class=\"stack tight\"><h1>");
 	html_words(v, cause->title);

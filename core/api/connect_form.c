@@ -54,7 +54,7 @@ struct connect_entry *connect_entries(struct connect_view *v, int *ret_count)
 static const char *host_of(struct arena *a, const char *text)
 {
 	const char *at = strncasecmp(text, "https://", 8) == 0 ? text + 8 : text;
-	char *host = arena_dup(a, at, strcspn(at, "/?# "));
+	char *host = arena_dup(a, at, strcspn(at, "/?#"));
 	size_t name;
 
 	for (char *c = host; *c; c++)
@@ -65,7 +65,7 @@ static const char *host_of(struct arena *a, const char *text)
 		return NULL;
 	if (host[name] == ':' && strspn(host + name + 1, "0123456789") == strlen(host + name + 1) && host[name + 1])
 		return host;
-	return host[name] == '\0' ? host : NULL;
+	return host[name] == '\0' && strchr(host, '.') ? host : NULL;
 }
 
 static const char *trimmed(struct arena *a, const char *text)

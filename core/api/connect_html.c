@@ -142,7 +142,7 @@ void html_begin(struct connect_view *v, int status, const char *title, int refre
 	v->r->status = status;
 	buf_adds(v->b, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
 		 "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"robots\" content=\"noindex\">\n");
-	if (refresh_seconds > 0)
+	if (refresh_seconds >= 0)
 		buf_addf(v->b, "<meta http-equiv=\"refresh\" content=\"%d\">\n", refresh_seconds);
 	buf_adds(v->b, "<title>");
 	html_words(v, title);

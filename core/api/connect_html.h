@@ -43,7 +43,8 @@ const char *connect_path(const struct connect_view *v, const char *end);	/* "/co
 
 void html_attribute(struct connect_view *v, const char *name, const char *value);	/* nothing for an empty one */
 
-/* Around every page; title may hold {app} and {platform}. */
+/* Around every page; title may hold {app} and {platform}.  The page goes on by itself after the seconds, -1: it
+ * does not. */
 void html_begin(struct connect_view *v, int status, const char *title, int refresh_seconds);
 void html_end(struct connect_view *v);
 void html_words(struct connect_view *v, const char *words);	/* escaped, placeholders filled */
@@ -55,7 +56,7 @@ void html_joined(struct connect_view *v);
 /* A value that was entered and what is wrong with it. */
 struct connect_entry { const struct platform_field *field; const char *value, *fault; };
 void connect_page_start(struct connect_view *v, const struct connect_entry *entries, int count);
-void connect_page_wait(struct connect_view *v);
+void connect_page_wait(struct connect_view *v, int seconds);
 int connect_choices(struct connect_view *v, struct jv *ret);	/* how many there are to choose from */
 void connect_page_pick(struct connect_view *v, const char *search, const bool *chosen, const char *fault);
 

@@ -37,13 +37,18 @@ const char *connect_over(const struct connect_view *v)
 /* The code of the session's stored error. */
 static const char *error_code(struct connect_view *v)
 {
+	const char *code;
 	struct jv root;
 	struct cx cx;
 
 	cx_init(&cx, v->r->id);
 	if (v->s.error == NULL || json_parse(&cx, v->r->arena, v->s.error, strlen(v->s.error), &root) != RC_OK)
 		return "internal_error";
-	return json_text_or(json_get(root, "code"), "internal_error");
+	code = json_text_or(json_get(root, "code"), "internal_error");
+	/* the guard of outgoing requests refused the server that the person named */
+	if (text_eq(code, "platform_not_configured") && v->provider != NULL && v->provider->user_hosts)
+		return "host_unreachable";
+	return code;
 }
 
 /* ---- the first page ---------------------------------------------------------------------------------- */
@@ -242,7 +247,7 @@ enum rc connect_go_on(struct connect_view *v)
 	else if (text_eq(status, "selecting"))
 		connect_redirect(v, connect_path(v, "/select"));
 	else if (busy)
-		connect_page_wait(v);
+		connect_page_wait(v, 2);
 	else if (!go_to_platform(v))
 		connect_redirect(v, connect_path(v, ""));
 	return RC_OK;
@@ -250,12 +255,19 @@ enum rc connect_go_on(struct connect_view *v)
 
 static enum rc wait_(struct api_request *r)
 {
+	const char *site = web_header_in(r->web, "Sec-Fetch-Site");
 	VIEW_AUTO struct connect_view v;
 
 	if (!connect_view_token(&v, r, api_param(r, "token")))
 		return connect_page_cause(&v, "connect_session_not_found");
 	if (!v.bound)
 		return connect_page_cause(&v, "wrong_browser");
+	/* A browser holds every redirect after a form against the policy of the form's page, which at a platform knows
+	 * us and not the customer: the last step must begin at a page of ours. */
+	if (text_eq(site, "cross-site") || text_eq(site, "same-site")) {
+		connect_page_wait(&v, 0);
+		return RC_OK;
+	}
 	return connect_go_on(&v);
 }
 

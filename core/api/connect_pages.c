@@ -36,7 +36,7 @@ static void asks(struct connect_view *v)
 		allow_line(v, true, "Publish posts in your name, when you say so");
 		allow_line(v, true, "See your name and picture, to show which account is connected");
 	}
-	allow_line(v, false, form ? "It does not see what you enter here; it is kept encrypted and used for {platform} only"
+	allow_line(v, false, form ? "{app} does not see what you enter here; it is kept encrypted and used for {platform} only"
 		   : "It cannot see your password");
 	buf_adds(v->b, "</ul></section>\n");
 }
@@ -125,7 +125,8 @@ static void test_notice(struct connect_view *v)
 	buf_adds(v->b, "<div class=\"notice\" data-status=\"attention\">");
 	html_icon(v, "info");
 	buf_adds(v->b, "<p><strong>A test.</strong> ");
-	html_words(v, "No account at {platform} is touched: its part is played by a sandbox.");
+	html_words(v, v->p != NULL && v->p->sandbox ? "Nothing that is posted here becomes public."
+		   : "No account at {platform} is touched: its part is played by a sandbox.");
 	buf_adds(v->b, "</p></div>\n");
 }
 
@@ -152,7 +153,7 @@ void connect_page_start(struct connect_view *v, const struct connect_entry *entr
 
 	for (int i = 0; i < count; i++)
 		faults = faults || entries[i].fault != NULL;
-	html_begin(v, faults ? 422 : 200, again ? "Reconnect {platform} to {app}" : "Connect {platform} to {app}", 0);
+	html_begin(v, faults ? 422 : 200, again ? "Reconnect {platform} to {app}" : "Connect {platform} to {app}", -1);
 	html_joined(v);
 	buf_adds(v->b, "<div class=\"stack tight\"><h1>");
 	html_words(v, again ? "Reconnect {platform} to {app}" : "Connect {platform} to {app}");
@@ -171,9 +172,9 @@ void connect_page_start(struct connect_view *v, const struct connect_entry *entr
 
 /* ---- the wait ---------------------------------------------------------------------------------------- */
 
-void connect_page_wait(struct connect_view *v)
+void connect_page_wait(struct connect_view *v, int seconds)
 {
-	html_begin(v, 200, "One moment", 2);
+	html_begin(v, 200, "One moment", seconds);
 	html_joined(v);
 	buf_adds(v->b, "<div class=\"stack tight\" role=\"status\"><h1>One moment</h1><p class=\"lead\">");
 	html_words(v, "We are connecting your account with {platform}. This page goes on by itself.");
@@ -239,11 +240,11 @@ static void search_box(struct connect_view *v, int count, const char *search)
 {
 	if (count < SEARCH_FROM)
 		return;
-	buf_adds(v->b, "<div class=\"search\" role=\"search\"><label class=\"hush\" for=\"q\">Search</label>");
+	buf_adds(v->b, "<div class=\"find\" role=\"search\"><div class=\"search\"><label class=\"hush\" for=\"q\">Search</label>");
 	html_icon(v, "search");
 	buf_addf(v->b, "<input class=\"input\" id=\"q\" type=\"search\" name=\"q\" maxlength=\"100\" placeholder=\"Search %d\"", count);
 	html_attribute(v, "value", search);
-	buf_addf(v->b, "><button class=\"hush\" type=\"submit\" formmethod=\"get\" formaction=\"%s\">Search</button></div>\n",
+	buf_addf(v->b, "></div><button class=\"btn\" type=\"submit\" formmethod=\"get\" formaction=\"%s\">Search</button></div>\n",
 		 connect_path(v, "/select"));
 }
 
@@ -286,7 +287,7 @@ void connect_page_pick(struct connect_view *v, const char *search, const bool *c
 	struct jv root;
 	int count = connect_choices(v, &root);
 
-	html_begin(v, fault ? 422 : 200, "Choose what {app} may post to", 0);
+	html_begin(v, fault ? 422 : 200, "Choose what {app} may post to", -1);
 	html_brandline(v);
 	buf_adds(v->b, "<div class=\"stack tight\"><h1>");
 	html_words(v, "What should {app} post to?");
