@@ -110,6 +110,12 @@ bool apikey_may(const struct apikey *k, const char *scope)
 	return listed(k->scopes, wider, (size_t)length);
 }
 
+void apikey_used(struct db_conn *c, const char *organization_id, const char *id, int64_t at)
+{
+	db_run(c, "UPDATE api_key SET last_used_at = ?3 WHERE id = ?1 AND organization_id = ?2 AND COALESCE(last_used_at, 0) < ?3", "ssi", id,
+	       organization_id, at);
+}
+
 enum rc apikey_revoke(struct cx *cx, struct db_conn *c, const char *organization_id, const char *id, int64_t now)
 {
 	int64_t rows = organization_id

@@ -38,6 +38,9 @@ enum rc apikey_check(struct cx *cx, struct db_conn *c, const struct vault *v, co
 		     struct apikey *ret);
 bool apikey_may(const struct apikey *k, const char *scope);
 
+/* When it was last used; times only grow. */
+void apikey_used(struct db_conn *c, const char *organization_id, const char *id, int64_t at);
+
 /* id is key_... or the 8 characters; organization_id NULL: the operator's view.  RC_NOT_FOUND if there is
  * none; revoking twice is no fault. */
 enum rc apikey_revoke(struct cx *cx, struct db_conn *c, const char *organization_id, const char *id, int64_t now);
