@@ -92,6 +92,13 @@ $(B)/unit/hostproc: private CPPFLAGS += -DBUILD_FOLDER='"$(B)"'
 $(B)/unit/hostproc: $(B)/libexec/mypostshare-host $(testso)
 unit: $(unit)
 
+# The bench: one program, see tests/bench/README.md.
+$(B)/bench: $(call obj,$(wildcard tests/bench/*.c)) $(B)/libcore.a
+	@mkdir -p $(@D)
+	$(CC) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $^ $(LDLIBS)
+bench: all $(B)/bench ## one table and build/bench.json; QUICK=1 within a minute; PARTS="accept deliver" only these
+	@$(B)/bench $(B) $(if $(QUICK),--quick) $(PARTS)
+
 setup: ## what is needed to build and to test, by name from Debian and npm
 	tools/setup
 

@@ -114,6 +114,8 @@ static enum rc api_start(struct cx *cx, struct server *s)
 		.db = s->store.db, .vault = s->store.vault, .conf = c, .public_url = c->public_url ? c->public_url : s->url,
 		.platforms = s->platforms, .engine = s->engine, .wake = engine_wake, .wait = engine_wait, .metrics = engine_metrics,
 		.authorize = auth_key, .polls_max = c->threads / 4,
+		.key_per_minute = c->key_per_minute > 0 ? c->key_per_minute : -1,
+		.address_per_minute = c->address_per_minute > 0 ? c->address_per_minute : -1,
 	};
 	rc = api_init(cx, &s->api);
 	if (rc == RC_OK)

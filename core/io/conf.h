@@ -30,7 +30,7 @@ struct conf {
 	const char *file;
 	/* public_url and sandbox_public_url are NULL if listen has port 0 and none is given: main fills them in */
 	/* [server] */ const char *listen, *public_url, *data_folder, *control_socket;
-	int threads;
+	int threads, key_per_minute, address_per_minute;	/* limits: 0 is none */
 	/* [vault] */ const char *key_file;
 	int create_key;
 	/* [providers] */ const char *provider_folder, *provider_conf_folder, *host_program;
