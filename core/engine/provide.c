@@ -65,7 +65,8 @@ static enum rc unblock(struct cx *cx, struct db_conn *c, void *arg)
 	(void)cx;
 	(void)arg;
 	db_run(c, "UPDATE delivery SET state = 'queued', reason = NULL, due_at = ?1, deadline_at = NULL, claim = claim + 1, updated_at = ?1"
-	       " WHERE state = 'blocked' AND reason IN ('provider', 'platform_paused')", "i", clock_now());
+	       " WHERE state IN ('processing', 'committing', 'awaiting_platform', 'awaiting_user', 'blocked', 'unconfirmed')"
+	       " AND state = 'blocked' AND reason IN ('provider', 'platform_paused')", "i", clock_now());
 	return db_rc(c);
 }
 

@@ -15,15 +15,18 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 
+/* Stands in the index of what is neither waiting for its time nor over; a start must not read every delivery. */
+#define OPEN "state IN ('processing', 'committing', 'awaiting_platform', 'awaiting_user', 'blocked', 'unconfirmed')"
+
 static enum rc adopt(struct cx *cx, struct db_conn *c, void *arg)
 {
 	struct engine *e = arg;
 	int64_t now = clock_now();
 
 	db_run(c, "UPDATE delivery SET state = 'queued', due_at = ?2, deadline_at = NULL, owner_epoch = ?1, claim = claim + 1, updated_at = ?2"
-	       " WHERE state = 'processing'", "ii", e->epoch, now);
+	       " WHERE " OPEN " AND state = 'processing'", "ii", e->epoch, now);
 	db_run(c, "UPDATE delivery SET owner_epoch = ?1, claim = claim + 1"
-	       " WHERE state IN ('committing', 'awaiting_platform', 'awaiting_user', 'unconfirmed')", "i", e->epoch);
+	       " WHERE " OPEN " AND state IN ('committing', 'awaiting_platform', 'awaiting_user', 'unconfirmed')", "i", e->epoch);
 	db_run(c, "UPDATE operation SET due_at = ?1, owner_epoch = ?2 WHERE status = 'running' AND kind <> 'publish' AND due_at IS NULL", "ii",
 	       now, e->epoch);
 	db_run(c, "UPDATE auth_grant SET refresh_operation_id = NULL, refresh_at = ?1 WHERE refresh_operation_id IS NOT NULL AND NOT EXISTS"
@@ -35,7 +38,7 @@ static int list_committing(struct db_conn *c, char (**ret)[ID_MAX])
 {
 	char (*ids)[ID_MAX] = NULL;
 	int n = 0, size = 0;
-	STMT_AUTO struct stmt *s = db_query(c, "SELECT id FROM delivery WHERE state = 'committing'", "");
+	STMT_AUTO struct stmt *s = db_query(c, "SELECT id FROM delivery WHERE " OPEN " AND state = 'committing'", "");
 
 	while (db_next(s)) {
 		if (n == size) {

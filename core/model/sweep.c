@@ -121,7 +121,7 @@ void sweep_run(struct db_conn *c, int64_t now, int *ret_more)
 	expire_sessions(c, now);
 	cancel_disconnected(c, now);
 	db_run(c, "DELETE FROM idempotency WHERE created_at < ?1", "i", now - IDEMPOTENCY_MS);
-	db_run(c, "DELETE FROM event WHERE sequence IN (SELECT sequence FROM event WHERE created_at < ?1 ORDER BY sequence LIMIT 1000)", "i",
+	db_run(c, "DELETE FROM event WHERE created_at < ?1 AND sequence IN (SELECT sequence FROM event ORDER BY sequence LIMIT 1000)", "i",
 	       now - EVENT_MS);
 	*ret_more = n == ROUND;
 }
