@@ -65,9 +65,11 @@ static struct load_seen measure(const struct place *p, struct asking *a, void (*
 {
 	struct load l = {.port = p->port, .connections = CONNECTIONS, .rate = rate, .warm_s = 0.5, .run_s = run_s, .ask = ask, .arg = a};
 	struct load_seen seen;
+	double cpu = place_cpu_s(p);
 
 	asking_new(a);
 	load_run(&l, &seen);
+	seen.cpu_us = seen.asked > 0 ? (place_cpu_s(p) - cpu) * 1e6 / (double)seen.asked : 0;
 	return seen;
 }
 
@@ -84,6 +86,7 @@ static void accept_rows(const struct load_seen *closed, const struct load_seen *
 		"the same rows, no product", "3000, 70 %"});
 	report_row(&(struct row){"accept_p50_busy_ms", "  time of each at that load, p50", "ms", closed->p50_ms, 0, NULL, NULL});
 	report_row(&(struct row){"accept_p99_busy_ms", "  time of each at that load, p99", "ms", closed->p99_ms, 0, NULL, NULL});
+	report_row(&(struct row){"accept_cpu_us", "  the server's CPU time for each", "us", closed->cpu_us, 0, NULL, NULL});
 	report_row(&(struct row){"accept_ceiling_per_s", "  ceiling: the same rows through the same writer", "/s", rows, 0, NULL, NULL});
 	report_row(&(struct row){"web_ceiling_per_s", "  ceiling: CivetWeb, constant answer, same requests", "/s", web, 0, NULL, NULL});
 	report_row(&(struct row){"accept_p50_ms", "time to accept at 1,000/s on a schedule, p50", "ms", open->p50_ms, 0, NULL, NULL});
@@ -94,7 +97,7 @@ static void accept_rows(const struct load_seen *closed, const struct load_seen *
 void bench_accept(const struct bench *b)
 {
 	struct asking a = {.run = wall_ms()};
-	double run_s = b->quick ? 4 : 20, ceiling_s = b->quick ? 3 : 10;
+	double run_s = b->quick ? 3 : 20, ceiling_s = b->quick ? 2 : 10;
 	struct load_seen closed, open;
 	struct people people;
 	struct store *s;
@@ -109,7 +112,7 @@ void bench_accept(const struct bench *b)
 	place_serve(b, &p);
 	open = measure(&p, &a, ask_post, 1000, run_s);
 	closed = measure(&p, &a, ask_post, 0, run_s);
-	place_stop(&p, SIGTERM);
+	place_stop(&p, SIGKILL);
 	s = store_open(&p);
 	rows = store_rows_per_s(s, CONNECTIONS, ceiling_s);
 	store_close(s);
@@ -127,8 +130,10 @@ static void list_rows(int64_t count, const struct load_seen *page, double page_m
 	snprintf(words[1], sizeof words[1], "single posts read a second, of %lld posts", (long long)count);
 	report_row(&(struct row){"list_per_s", words[0], "/s", page->per_s, page_most, "CivetWeb, same size", "70 %"});
 	report_row(&(struct row){"list_p99_ms", "  time of each, p99", "ms", page->p99_ms, 0, NULL, NULL});
+	report_row(&(struct row){"list_cpu_us", "  the server's CPU time for each", "us", page->cpu_us, 0, NULL, NULL});
 	report_row(&(struct row){"get_per_s", words[1], "/s", one->per_s, one_most, "CivetWeb, same size", "70 %"});
 	report_row(&(struct row){"get_p99_ms", "  time of each, p99", "ms", one->p99_ms, 0, NULL, NULL});
+	report_row(&(struct row){"get_cpu_us", "  the server's CPU time for each", "us", one->cpu_us, 0, NULL, NULL});
 }
 
 void bench_list(const struct bench *b)
@@ -153,7 +158,7 @@ void bench_list(const struct bench *b)
 	page = measure(&p, &a, ask_page, 0, run_s);
 	one = measure(&p, &a, ask_one, 0, run_s);
 	accept = measure(&p, &a, ask_post, 0, run_s);
-	place_stop(&p, SIGTERM);
+	place_stop(&p, SIGKILL);
 	list_rows(count, &page, web_ceiling(&a, ask_page, page.body, run_s), &one, web_ceiling(&a, ask_one, one.body, run_s));
 	report_row(&(struct row){"accept_many_per_s", "posts accepted a second in that store", "/s", accept.per_s, 0, NULL, NULL});
 	free(people.at);

@@ -57,6 +57,7 @@ double place_serve(const struct bench *b, struct place *p);	/* milliseconds from
 void place_stop(struct place *p, int signal);
 double place_rss_mb(pid_t pid);
 double place_hosts_rss_mb(pid_t pid, int *ret_count);		/* mean of its provider hosts */
+double place_cpu_s(const struct place *p);			/* of the server's own process, so far */
 int64_t place_metric(const struct place *p, const char *name);
 
 /* ---- store.c: rows for a place whose server does not run ------------------------------------------------ */
@@ -89,7 +90,7 @@ struct load {
 	void (*ask)(void *arg, uint64_t n, struct buf *out);	/* appends the whole n-th request */
 	void *arg;
 };
-struct load_seen { uint64_t answers; double per_s, p50_ms, p99_ms, max_ms; size_t body; };
+struct load_seen { uint64_t asked, answers; double per_s, p50_ms, p99_ms, max_ms, cpu_us; size_t body; };	/* cpu_us: the caller's */
 void load_run(const struct load *l, struct load_seen *ret);
 int load_call(int port, const char *head, struct buf *body);	/* one request; status, 0 if nobody answers */
 

@@ -49,16 +49,16 @@ static double late_ms(const struct stub *stub, double p)
 	return ms;
 }
 
-struct round { struct bench const *b; struct stub *stub; const char *name; int count; int step_ms, connections; };
+struct round { struct bench const *b; struct stub *stub; const char *name; int count, step_ms, connections; double cpu_us; };
 
 /* One store, one server, one set of posts; seconds from the first due time to the last commit. */
-static double run(const struct round *r)
+static double run(struct round *r)
 {
 	struct posts posts = {.count = r->count, .step_ms = r->step_ms, .state = "queued"};
 	struct people people;
 	struct store *s;
 	struct place p;
-	double took;
+	double took, cpu;
 
 	place_make(r->b, &p, r->name, r->stub->port);
 	s = store_open(&p);
@@ -70,11 +70,13 @@ static double run(const struct round *r)
 	place_serve(r->b, &p);
 	if (wall_ms() > posts.due_at - 300)
 		die("the rows took so long to make that they were due before the server was ready");
+	cpu = place_cpu_s(&p);
 	while (wall_ms() < posts.due_at)
 		usleep(1000);
 	wait_published(&p, r->count, posts.due_at + (int64_t)r->count * r->step_ms + 60000);
 	took = (double)(wall_ms() - posts.due_at) / 1000;
-	place_stop(&p, SIGTERM);
+	r->cpu_us = (place_cpu_s(&p) - cpu) * 1e6 / r->count;
+	place_stop(&p, SIGKILL);
 	check(r->stub, r->count);
 	free(people.at);
 	return took;
@@ -83,19 +85,21 @@ static double run(const struct round *r)
 void bench_deliver(const struct bench *b)
 {
 	int count = b->quick ? 2000 : 5000, paced = b->quick ? 1500 : 10000;
+	struct stub stub;
+	struct round burst = {b, &stub, "deliver", count, 0, count, 0}, even = {b, &stub, "paced", paced, 2, 1000, 0};
 	double took, ceiling;
 	uint32_t most;
-	struct stub stub;
 
 	stub_start(&stub, DELAY_MS);
-	took = run(&(struct round){b, &stub, "deliver", count, 0, count});
+	took = run(&burst);
 	most = stub.seen->waiting_max;
 	ceiling = ceiling_curl_per_s(&stub, count, IN_FLIGHT);
 	report_row(&(struct row){"deliveries_per_s", "deliveries a second, all due at once, answers after 200 ms", "/s", count / took, ceiling,
 		"curl_multi alone", "4000, 70 %"});
 	report_row(&(struct row){"deliveries_in_flight", "  most at once at the far side", "", most, IN_FLIGHT, "[engine] in_flight", NULL});
+	report_row(&(struct row){"delivery_cpu_us", "  the core's CPU time for each", "us", burst.cpu_us, 0, NULL, NULL});
 	report_row(&(struct row){"deliveries_ceiling_per_s", "  ceiling: curl_multi, fresh connections, 1,000 at once", "/s", ceiling, 0, NULL, NULL});
-	run(&(struct round){b, &stub, "paced", paced, 2, 1000});
+	run(&even);
 	report_row(&(struct row){"due_lateness_p50_ms", "lateness at the far side at 500/s, p50", "ms", late_ms(&stub, 0.5), 0, NULL, NULL});
 	report_row(&(struct row){"due_lateness_p99_ms", "lateness at the far side at 500/s, p99", "ms", late_ms(&stub, 0.99), 0, NULL, NULL});
 	stub_stop(&stub);

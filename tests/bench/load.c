@@ -201,7 +201,7 @@ void load_run(const struct load *l, struct load_seen *ret)
 	while (now_us() < r.until)
 		turn(&r);
 	clients_close(&r);
-	*ret = (struct load_seen){.answers = r.count, .per_s = (double)r.count / l->run_s, .body = r.body};
+	*ret = (struct load_seen){.asked = r.asked, .answers = r.count, .per_s = (double)r.count / l->run_s, .body = r.body};
 	ret->p50_ms = percentile_ms(r.us, r.count, 0.5);
 	ret->p99_ms = percentile_ms(r.us, r.count, 0.99);
 	ret->max_ms = percentile_ms(r.us, r.count, 1);

@@ -143,6 +143,25 @@ double place_hosts_rss_mb(pid_t pid, int *ret_count)
 	return *ret_count > 0 ? mb / *ret_count : 0;
 }
 
+double place_cpu_s(const struct place *p)
+{
+	char path[64], text[1024] = "";
+	unsigned long user = 0, kernel = 0;
+	const char *after;
+	FILE *f;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)p->pid);
+	f = fopen(path, "r");
+	if (f == NULL)
+		die("%s: %s", path, strerror(errno));
+	(void)!fgets(text, sizeof text, f);
+	fclose(f);
+	after = strrchr(text, ')');
+	if (after == NULL || sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel) != 2)
+		die("%s cannot be read", path);
+	return (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
+}
+
 /* ---- counters ---------------------------------------------------------------------------------------- */
 
 int64_t place_metric(const struct place *p, const char *name)

@@ -94,6 +94,6 @@ void bench_start(const struct bench *b)
 	ms = place_serve(b, &p);
 	report_row(&(struct row){"start_100k_ms", "ready after kill -9 with 100,000 open deliveries", "ms", ms, 0, NULL, "< 3000"});
 	report_row(&(struct row){"rss_100k_mb", "  memory of the core then", "MB", place_rss_mb(p.pid), 0, NULL, NULL});
-	place_stop(&p, SIGTERM);
+	place_stop(&p, SIGKILL);
 	free(people.at);
 }
