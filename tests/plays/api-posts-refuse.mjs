@@ -48,8 +48,8 @@ test('the text is judged by the platform, with a rule that stays', async () => {
 
 test('names that do not exist are told with the nearest that does', async () => {
 	assert.match((await refused({ targets, txt: 'x' }, 422, 'unknown_field', 'txt')).message, /did you mean text/);
-	assert.match((await refused({ externalUserId: org.user, platforms: ['sandboxx'], text: 'x' }, 422, 'platform_unknown', 'platforms[0]')).message,
-		/did you mean sandbox/);
+	const wrong = { externalUserId: org.user, platforms: ['sandboxx'], text: 'x' };
+	assert.match((await refused(wrong, 422, 'platform_unknown', 'platforms[0]')).message, /did you mean sandbox/);
 	await refused({ targets, text: 'x', media: [{ mediaId: 'med_1' }] }, 422, 'option_not_supported', 'media');
 });
 
