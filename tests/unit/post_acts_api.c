@@ -236,6 +236,22 @@ TEST(a_draft_gets_its_time_or_is_published)
 	clock_fake(NULL);
 }
 
+static int64_t in_june(void) { return 1798761600000 + 151ll * 86400000; }
+
+TEST(a_draft_whose_time_has_passed_is_not_scheduled_by_its_mode)
+{
+	start();
+	clock_fake(in_2027);
+	const char *id = created("\"mode\":\"draft\"," LATER);
+	clock_fake(in_june);
+	edit_in_2027(id, "", "{\"mode\":\"schedule\"}");
+	CHECK_ERROR(422, "time_in_past", "scheduledAt");
+	clock_fake(in_2027);
+	edit_in_2027(id, "", "{\"mode\":\"schedule\"}");
+	CHECK_STR(at("scheduledAt"), "2027-05-01T10:00:00.000Z");
+	clock_fake(NULL);
+}
+
 /* ---- acts ------------------------------------------------------------------------------------------------ */
 
 TEST(cancel_and_its_alias)
@@ -274,7 +290,7 @@ TEST(retry_of_what_failed)
 TEST(a_person_resolves_and_reconciles)
 {
 	const char *id = created("");
-	char delivery[ID_MAX];
+	char delivery[ID_MAX], operation[ID_MAX];
 
 	snprintf(delivery, sizeof delivery, "%s", at("deliveries.0.id"));
 	ask("POST", path_of("/v1/deliveries/", delivery, "/reconcile"), NULL);
@@ -298,9 +314,14 @@ TEST(a_person_resolves_and_reconciles)
 	CHECK_STATUS(202);
 	CHECK_STR(at("kind"), "remove");
 	CHECK_STR(at("status"), "running");
-	ask("GET", path_of("/v1/operations/", at("id"), ""), NULL);
+	snprintf(operation, sizeof operation, "%s", at("id"));
+	ask("GET", path_of("/v1/operations/", operation, ""), NULL);
 	CHECK_STATUS(200);
 	CHECK_STR(at("deliveryId"), delivery);
+	for (int i = 0; i < 2; i++) {
+		ask_as(i ? "other" : "test", "GET", path_of("/v1/operations/", operation, ""), "", NULL);
+		CHECK_ERROR(404, "operation_not_found", NULL);
+	}
 }
 
 /* ---- waiting --------------------------------------------------------------------------------------------- */
@@ -472,7 +493,9 @@ TEST(lists_show_nobody_elses)
 {
 	created("");
 	ask_as("other", "GET", "/v1/posts?connectionId=con_plain", "", NULL);
+	CHECK_STATUS(200);
 	CHECK_INT(count_at("data"), 0);
 	ask_as("test", "GET", "/v1/posts?connectionId=con_plain", "", NULL);
+	CHECK_STATUS(200);
 	CHECK_INT(count_at("data"), 0);
 }
