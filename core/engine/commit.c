@@ -7,6 +7,7 @@
  */
 #include "core/engine/op.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/base/clock.h"
@@ -230,16 +231,26 @@ static void count_end(struct op *op)
 		s->unconfirmed++;
 }
 
-static void end(struct op *op)
+/* Frees it.  Those who wait for a refresh go on with what the grant holds now, also when the refresh itself was
+ * dropped; they go on after it is gone, because one of them may need another. */
+static void leave(struct op *op, bool ok)
 {
 	struct engine *e = op->e;
+	char grant_id[ID_MAX] = "";
 
+	if (text_eq(op->row.kind, "refresh"))
+		snprintf(grant_id, sizeof grant_id, "%s", op->grant.id);
+	op_free(op);
+	if (grant_id[0] != '\0')
+		refresh_ended(e, grant_id, ok);
+}
+
+static void end(struct op *op)
+{
 	if (op->publish)
 		count_end(op);
-	if (text_eq(op->row.kind, "refresh"))
-		refresh_ended(e, op->grant.id, text_eq(op->row.status, "done"));
-	e->scan_at = 0;			/* the next of this connection may be due */
-	op_free(op);
+	op->e->scan_at = 0;		/* the next of this connection may be due */
+	leave(op, text_eq(op->row.status, "done"));
 }
 
 static void go_on(struct op *op)
@@ -247,7 +258,7 @@ static void go_on(struct op *op)
 	if (op->change.fenced_off) {
 		log_info("engine", "operation %s of %s: somebody else changed %s; dropped", op->id, op->row.platform,
 			 op->row.delivery_id ? op->row.delivery_id : "it");
-		op_free(op);
+		leave(op, true);
 		return;
 	}
 	committed(op);
@@ -273,8 +284,8 @@ static void keep(struct engine *e, enum rc rc)
 		return;
 	if (e->out_count == 1) {
 		log_error("engine", "operation %s is dropped: its rows cannot be written", e->out[0]->id);
-		op_free(e->out[0]);
 		e->out_count = 0;
+		leave(e->out[0], true);
 		return;
 	}
 	e->solo = true;			/* back to the front of the queue, one by one */

@@ -277,10 +277,12 @@ void op_refreshed(struct op *op, bool ok)
 		op_send(op);
 	} else if (op->publish && !op->looking && !op->accepted) {
 		retry(op, "platform_unavailable", a.message, NULL);
-	} else if (op->publish) {
-		outcome_fail(op, &a);
 	} else {
-		connect_fail_class(op, &a);
+		op->auth_tried = true;		/* it was, just now */
+		if (op->publish)
+			outcome_fail(op, &a);
+		else
+			connect_fail_class(op, &a);
 	}
 }
 

@@ -40,26 +40,41 @@ static struct op *start(struct engine *e, struct db_conn *c, const char *grant_i
 	return op;
 }
 
+static bool start_alone(struct engine *e, const char *grant_id)
+{
+	DB_READ_AUTO struct db_conn *c = db_take(e->db);
+
+	return start(e, c, grant_id) != NULL;
+}
+
+static bool is_over(const struct grant *g)
+{
+	return text_eq(g->status, "reauth_required") || text_eq(g->status, "revoked") || text_eq(g->status, "closed");
+}
+
+/* Another may have renewed it, or learned that it is over, since this op read it: then nothing is asked again. */
 void refresh_wait(struct op *op)
 {
-	struct engine *e = op->e;
+	int64_t version = op->grant.token_version;
+	bool there;
 
 	op->at = OP_REFRESHING;
-	if (running(e, op->grant.id) == NULL) {
-		struct db_conn *c = db_take(e->db);
-		struct op *refresh = start(e, c, op->grant.id);
-
-		db_give(c);
-		if (refresh == NULL)
-			op_refreshed(op, false);
-	}
+	if (running(op->e, op->grant.id) != NULL)
+		return;
+	there = op_reload_grant(op) && !is_over(&op->grant);
+	if (there && op->grant.token_version == version && start_alone(op->e, op->grant.id))
+		return;
+	op->at = OP_COMMITTING;
+	op_refreshed(op, there && op->grant.token_version != version);
 }
 
 enum rc refresh_lease(struct cx *cx, struct db_conn *c, struct op *op, int64_t now)
 {
 	(void)cx;
-	if (!grant_lease(c, &op->grant, op->id, now))
-		op->change.fenced_off = true;	/* refreshed meanwhile, or being refreshed elsewhere: waiters read again */
+	if (!grant_lease(c, &op->grant, op->id, now)) {	/* refreshed meanwhile, or being refreshed elsewhere: waiters read again */
+		op->change.fenced_off = true;
+		db_run(c, "DELETE FROM operation WHERE id = ?1 AND organization_id = ?2", "ss", op->id, op->grant.owner.organization_id);
+	}
 	return RC_OK;
 }
 
