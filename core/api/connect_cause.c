@@ -71,6 +71,8 @@ static const struct cause {
 		"open the link again and begin there.", NEXT_RELOAD, "error"},
 	{"not_found", 404, "There is nothing here", "The address may have been copied in part.", "open the whole link that you were given.",
 		NEXT_NONE, "error"},
+	{"bad_request", 400, "That could not be understood", "What your browser sent is not what this page expects. Nothing was changed.",
+		"open the link again and begin there.", NEXT_RELOAD, "error"},
 	{"rate_limited", 429, "That was too fast", "Too many requests came from your network.", "wait a minute and try again.",
 		NEXT_RELOAD, "error"},
 	{"unavailable", 503, "One moment, please", "The server is busy or being restarted. Nothing is lost.", "try again in a few seconds.",
@@ -198,6 +200,7 @@ void connect_page_error(struct api_request *r)
 	struct connect_view v = {.r = r, .b = r->answer->body, .app = "the app you came from", .platform = "the platform", .powered = true};
 
 	connect_page_cause(&v, text_eq(type, "not_found") || text_eq(type, "method_not_allowed") ? "not_found"
-		: text_eq(type, "rate_limited") ? "rate_limited" : text_eq(type, "service_unavailable") ? "unavailable" : "internal_error");
+		: text_eq(type, "rate_limited") ? "rate_limited" : text_eq(type, "service_unavailable") ? "unavailable"
+		: error_status(type) < 500 ? "bad_request" : "internal_error");
 	r->answer->status = r->status;
 }

@@ -74,7 +74,6 @@ static void credential_write(struct api_request *r, const char *platform, const 
 	jsonw_time(w, "createdAt", k ? k->created_at : 0);
 	jsonw_time(w, "updatedAt", k ? k->updated_at : 0);
 	jsonw_object_end(w);
-	api_etag(r, k ? k->version : 0);
 }
 
 /* The app of the path, and whether its platform is one that can have credentials. */
@@ -121,6 +120,7 @@ static enum rc answer_now(struct cx *cx, struct db_conn *c, struct api_request *
 	struct credential k;
 	bool has = credential_find(c, app->organization_id, app->id, platform, r->arena, &k);
 
+	api_etag(r, has ? k.version : 0);
 	credential_write(r, platform, has ? &k : NULL);
 	return db_rc(c) == RC_OK ? RC_OK : db_fail(cx, c);
 }

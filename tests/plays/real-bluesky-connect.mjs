@@ -1,0 +1,70 @@
+// The credential form with a live key against the real PDS: a wrong app password is told and may be corrected, the
+// right one connects and publishes, and the password is found nowhere in the store or the log.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { startPds } from '../counterparts/bluesky.mjs';
+import { Browser } from '../lib/http.mjs';
+import { startServer } from '../lib/server.mjs';
+import { after, done, test, until } from '../lib/test.mjs';
+
+const back = 'https://example.com/back';
+const pds = await startPds();
+after(() => pds.stop());
+const { host: address } = new URL(pds.url);
+const server = await startServer({ ini: `[egress]\nallow = ${address}\n[provider.bluesky]\nbase_url.bsky.social = ${pds.url}\n`
+	+ `base_url.${pds.host} = ${pds.url}\n` });
+after(() => server.stop());
+const org = await server.organization('Northpeak');
+const ada = await pds.account('ada.test');
+
+async function made(promise, status) {
+	const answer = await promise;
+	assert.equal(answer.status, status, answer.text);
+	return answer.json;
+}
+
+const found = (text) => {
+	try {
+		return execFileSync('grep', ['-rlF', '-e', text, server.folder]).toString();
+	} catch {
+		return '';
+	}
+};
+
+test('a wrong app password is told, the right one connects, and it rests nowhere', async () => {
+	await made(org.live.post(`/v1/apps/${org.app}/redirect-urls`, { url: back }), 201);
+	await made(org.live.post('/v1/end-users', { externalUserId: 'ada' }), 201);
+	const s = await made(org.live.post('/v1/connect-sessions', { externalUserId: 'ada', platform: 'bluesky', redirectUrl: back }), 201);
+	const browser = new Browser();
+	await browser.get(s.connectUrl);
+	await browser.submit({ identifier: 'ada.test', password: 'wrong-canary-word' });
+	await browser.follow(server.url);
+	assert.match(browser.page.text, /did not accept/, browser.page.text);
+	assert.match(browser.page.text, /Try again with Bluesky/);
+	assert.equal((await made(org.live.get(`/v1/connect-sessions/${s.id}`), 200)).status, 'failed');
+	await browser.get(s.connectUrl);
+	await browser.submit({ identifier: '@ada.test', password: ada.appPassword });
+	await browser.follow(server.url);
+	const end = new URL(browser.location ?? assert.fail(browser.page.text));
+	assert.equal(end.searchParams.get('status'), 'success');
+	const connection = await made(org.live.get(`/v1/connections/${end.searchParams.get('connectionId')}`), 200);
+	assert.equal(connection.remoteAccountId, ada.did);
+	assert.equal(connection.username, 'ada.test');
+	assert.equal(connection.livemode, true);
+	for (const secret of [ada.appPassword, 'wrong-canary-word']) {
+		assert.equal(found(secret), '');
+		assert.ok(!server.log().includes(secret));
+	}
+});
+
+test('what is connected can publish, and is let go at the platform too', async () => {
+	const [{ id }] = (await made(org.live.get('/v1/connections'), 200)).data;
+	const post = await made(org.live.post('/v1/posts', { text: 'Hello from the form', targets: [{ connectionId: id }] }), 202);
+	await until('it is published', async () => (await made(org.live.get(`/v1/posts/${post.id}`), 200)).status === 'published');
+	assert.deepEqual((await pds.records(ada.did)).map((r) => r.value.text), ['Hello from the form']);
+	await made(org.live.delete(`/v1/connections/${id}`), 200);
+	const deleted = (r) => r.path.startsWith('/xrpc/com.atproto.server.deleteSession');
+	await until('the session there is deleted', async () => (await pds.seen()).some(deleted));
+});
+
+await done(90_000);
