@@ -9,6 +9,7 @@
 #include "core/api/health.h"
 #include "core/base/clock.h"
 #include "core/base/text.h"
+#include "core/model/apikey.h"
 
 #define WAIT_MAX 30
 #define WAIT_SLICE 1000		/* the store is looked at again at least this often, in milliseconds */
@@ -90,25 +91,11 @@ enum rc api_issues(struct api_request *r)
 	return error_issues(r->cx, &r->more);
 }
 
-static bool scope_in(const char *list, const char *scope)
-{
-	size_t n = strlen(scope);
-
-	while (list && *list) {
-		size_t word;
-
-		list += strspn(list, " ");
-		word = strcspn(list, " ");
-		if ((word == n && !memcmp(list, scope, n)) || (word == 3 && !memcmp(list, "all", 3)))
-			return true;
-		list += word;
-	}
-	return false;
-}
-
 enum rc api_scope(struct api_request *r, const char *scope)
 {
-	if (scope_in(r->identity.scopes, scope))
+	const struct apikey key = {.scopes = r->identity.scopes};
+
+	if (key.scopes != NULL && apikey_may(&key, scope))
 		return RC_OK;
 	return fail_code(r->cx, RC_DENIED, "scope_missing", NULL, "This key has no scope %s.", scope);
 }

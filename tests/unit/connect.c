@@ -451,7 +451,8 @@ static enum rc selecting_write(struct cx *x, struct db_conn *c, void *arg)
 
 	(void)x;
 	db_run(c, "UPDATE connect_session SET status = 'selecting', choices = ?2 WHERE id = ?1", "ss", q->id,
-	       "{\"targets.0.id\":\"p0\",\"targets.0.name\":\"Zero\",\"targets.1.id\":\"p1\",\"targets.1.name\":\"One\",\"targets.1.token\":\"sec:1\"}");
+	       "{\"targets.0.id\":\"p0\",\"targets.0.name\":\"Zero\","
+	       "\"targets.1.id\":\"p1\",\"targets.1.name\":\"One\",\"targets.1.token\":\"sec:1\"}");
 	return RC_OK;
 }
 
@@ -501,9 +502,9 @@ static enum rc post_write(struct cx *x, struct db_conn *c, void *arg)
 	(void)x;
 	db_run(c, "INSERT INTO post (id, organization_id, app_id, live, status, mode, body, max_late_ms, on_missed, created_at, updated_at)"
 	       " VALUES ('post_1', ?1, ?2, 0, 'scheduled', 'schedule', '{}', 1000, 'publish', 1, 1)", "ss", org.id, org.app_id);
-	db_run(c, "INSERT INTO delivery (id, organization_id, app_id, live, post_id, connection_id, platform, provider, content, content_hash, state,"
-	       " scheduled_at, due_at, on_missed, created_at, updated_at) VALUES ('dlv_1', ?1, ?2, 0, 'post_1', ?3, 'sandbox', 'sandbox', '{}', 'h',"
-	       " 'queued', ?4, ?4, 'publish', 1, 1)", "sssi", org.id, org.app_id, connection, T0 + 99000);
+	db_run(c, "INSERT INTO delivery (id, organization_id, app_id, live, post_id, connection_id, platform, provider, content, content_hash,"
+	       " state, scheduled_at, due_at, on_missed, created_at, updated_at) VALUES ('dlv_1', ?1, ?2, 0, 'post_1', ?3, 'sandbox', 'sandbox', '{}',"
+	       " 'h', 'queued', ?4, ?4, 'publish', 1, 1)", "sssi", org.id, org.app_id, connection, T0 + 99000);
 	return RC_OK;
 }
 
