@@ -503,8 +503,8 @@ static enum rc post_write(struct cx *x, struct db_conn *c, void *arg)
 	db_run(c, "INSERT INTO post (id, organization_id, app_id, live, status, mode, body, max_late_ms, on_missed, created_at, updated_at)"
 	       " VALUES ('post_1', ?1, ?2, 0, 'scheduled', 'schedule', '{}', 1000, 'publish', 1, 1)", "ss", org.id, org.app_id);
 	db_run(c, "INSERT INTO delivery (id, organization_id, app_id, live, post_id, connection_id, platform, provider, content, content_hash,"
-	       " state, scheduled_at, due_at, on_missed, created_at, updated_at) VALUES ('dlv_1', ?1, ?2, 0, 'post_1', ?3, 'sandbox', 'sandbox', '{}',"
-	       " 'h', 'queued', ?4, ?4, 'publish', 1, 1)", "sssi", org.id, org.app_id, connection, T0 + 99000);
+	       " state, scheduled_at, due_at, on_missed, created_at, updated_at) VALUES ('dlv_1', ?1, ?2, 0, 'post_1', ?3, 'sandbox',"
+	       " 'sandbox', '{}', 'h', 'queued', ?4, ?4, 'publish', 1, 1)", "sssi", org.id, org.app_id, connection, T0 + 99000);
 	return RC_OK;
 }
 
