@@ -143,6 +143,7 @@ struct engine {
 	enum rc commit_rc;
 	struct redirect { char operation_id[ID_MAX]; char *url; int64_t until; } redirects[64];
 	struct reload *reload;
+	int unblocked;			/* rows that the last write of a reload released; writer's thread only */
 	struct buf providers_json;
 	struct engine_stats stats;
 };

@@ -11,6 +11,9 @@
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/engine/op.h"
+#include "core/model/post.h"
+
+#define UNBLOCK_MAX 200
 
 struct reload {
 	const char *id;
@@ -60,13 +63,30 @@ static enum rc bring(struct cx *cx, struct engine *e, const char *id, bool again
 	return rc == RC_OK ? publish_snapshot(cx, e, id) : rc;
 }
 
+/* At most as many as a closure may change; the rest comes with the next call. */
 static enum rc unblock(struct cx *cx, struct db_conn *c, void *arg)
 {
+	ARENA_AUTO struct arena a;
+	const char *posts[UNBLOCK_MAX];
+	int64_t now = clock_now();
+	int n = 0;
+
 	(void)cx;
-	(void)arg;
-	db_run(c, "UPDATE delivery SET state = 'queued', reason = NULL, due_at = ?1, deadline_at = NULL, claim = claim + 1, updated_at = ?1"
-	       " WHERE state IN ('processing', 'committing', 'awaiting_platform', 'awaiting_user', 'blocked', 'unconfirmed')"
-	       " AND state = 'blocked' AND reason IN ('provider', 'platform_paused')", "i", clock_now());
+	arena_init(&a, 65536);
+	{
+		STMT_AUTO struct stmt *s = db_query(c,
+			"UPDATE delivery SET state = 'queued', reason = NULL, due_at = ?1, deadline_at = NULL, claim = claim + 1,"
+			" version = version + 1, updated_at = ?1 WHERE id IN (SELECT id FROM delivery WHERE"
+			" state IN ('processing', 'committing', 'awaiting_platform', 'awaiting_user', 'blocked', 'unconfirmed')"
+			" AND state = 'blocked' AND reason IN ('provider', 'platform_paused') LIMIT 200) RETURNING post_id", "i", now);
+
+		while (db_next(s))
+			if (n < UNBLOCK_MAX)
+				posts[n++] = db_dup(s, 0, &a);
+	}
+	for (int i = 0; i < n; i++)
+		post_derive_id(c, posts[i], now);
+	((struct engine *)arg)->unblocked = n;
 	return db_rc(c);
 }
 
@@ -166,9 +186,14 @@ static void reload_one(struct engine *e, const char *id, void *arg)
 
 static void unblocked(enum rc rc, const char *words, void *arg)
 {
-	(void)rc;
+	struct engine *e = arg;
+
 	(void)words;
-	engine_wake(arg);
+	engine_wake(e);
+	pthread_mutex_lock(&e->lock);
+	if (rc == RC_OK && e->unblocked == UNBLOCK_MAX && e->running)	/* one that stops waits for the writer, but not for more of this */
+		db_write_async(e->db, unblock, unblocked, e);
+	pthread_mutex_unlock(&e->lock);
 }
 
 void provide_turn(struct engine *e)
