@@ -60,7 +60,7 @@ static void note_op(struct scan *s, const struct op *op)
 	if (!op->publish)
 		return;
 	in_work(s, op->d.id);
-	if (!op->looking && !op->accepted)
+	if (!op->looking && (!op->accepted || op->state == DELIVERY_COMMITTING))
 		in_work(s, op->d.connection_id);
 }
 

@@ -19,6 +19,7 @@
 #define RESENDS_MAX 3
 #define KEYS_MAX 4			/* fresh keys after proven absence: then a person decides */
 #define LOOK_MAX_MS (6ll * 3600 * 1000)
+#define HOUR_MS (60 * 60 * 1000)
 #define DENIED_MS (61 * 1000)
 
 int64_t backoff_ms(int64_t retries)
@@ -66,6 +67,10 @@ static void unconfirmed(struct op *op, const char *why)
 	int64_t now = clock_now(), settle = d.settle_ms + d.search_lag_ms;
 	struct delivery_move *m;
 
+	if (op->remote_id != NULL && op->remote_id[0] != '\0') {
+		outcome_published(op, "answer");	/* what was asked for afterwards is not known, but this is */
+		return;
+	}
 	op_change(op, "running");
 	op->row.phase = op->phase;
 	op->row.event = "lost";
@@ -188,7 +193,7 @@ static void on_auth(struct op *op, const struct action *a)
 		return;
 	}
 	op->auth_tried = true;
-	if (op->state == DELIVERY_COMMITTING) {
+	if (op->state == DELIVERY_COMMITTING && risky(op)) {
 		op_change(op, "running");
 		op->row.phase = op->phase;
 		op_move(op, DELIVERY_PROCESSING, NULL, 0);
@@ -238,6 +243,8 @@ static void fail_accepted(struct op *op, const struct action *a)
 		on_rejected(op, a);
 	else if (text_eq(a->class, "auth") && op->grant.refreshable && !op->auth_tried)
 		on_auth(op, a);
+	else if (op->state == DELIVERY_COMMITTING)
+		unconfirmed(op, a->message);
 	else
 		poll_again(op, op->retry_after_ms > 0 ? op->retry_after_ms : backoff_ms(op->d.retries + 3));
 }
@@ -252,8 +259,6 @@ void outcome_fail(struct op *op, const struct action *a)
 		on_auth(op, a);
 	else if (op->looking)
 		outcome_look(op, false);
-	else if (op->state == DELIVERY_AWAITING_USER)
-		poll_again(op, backoff_ms(op->d.retries + 4));
 	else if (op->accepted)
 		fail_accepted(op, a);
 	else if (risky(op) && op->row.resent && classes[i].proves)
@@ -337,6 +342,8 @@ void outcome_refused(struct op *op, const char *words)
 		connect_failed(op, "platform_not_configured", words, false, false);
 	else if (op->looking)
 		outcome_look(op, false);
+	else if (op->state == DELIVERY_AWAITING_USER)
+		poll_again(op, HOUR_MS);
 	else if (op->accepted || (risky(op) && op->row.resent))
 		unconfirmed(op, words);
 	else
@@ -389,10 +396,10 @@ void op_park(struct op *op, const char *reason, const char *words)
 		connect_failed(op, "platform_unavailable", words, false, false);
 	} else if (op->looking) {
 		outcome_look(op, false);
+	} else if (op->state == DELIVERY_AWAITING_USER) {
+		poll_again(op, HOUR_MS);
 	} else if (op->accepted || op->state == DELIVERY_COMMITTING) {
 		unconfirmed(op, words);
-	} else if (op->state == DELIVERY_AWAITING_USER) {
-		poll_again(op, 60 * 60 * 1000);
 	} else {
 		block(op, reason, "platform_unavailable", words, NULL);
 		op_commit(op, AFTER_END);

@@ -181,6 +181,7 @@ void commit_collect(struct engine *e);
 /* outcome.c: what an action or an answer does to a delivery; failure.c: how it fails */
 void outcome_action(struct op *op, const struct action *a);
 void outcome_resume(struct op *op);		/* a claimed row goes on: its stored intent, or its stored phase */
+void outcome_published(struct op *op, const char *proof);	/* op->remote_id is set */
 void outcome_fail(struct op *op, const struct action *a);
 void outcome_block(struct op *op, const char *reason);	/* the connection cannot be used */
 void outcome_missed(struct op *op, const char *reason);	/* missed: as its policy says, skipped or held */

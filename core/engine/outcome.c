@@ -105,6 +105,8 @@ static void on_send(struct op *op, const struct action *a)
 {
 	op->phase = a->phase;
 	op->repeat = a->repeat;
+	if (a->repeat == REPEAT_SAFE && op->state == DELIVERY_COMMITTING)
+		op->accepted = true;	/* the irreversible request was answered: from here on we only read */
 	if (a->repeat != REPEAT_SAFE) {
 		copy_request(op);
 		commit_intent(op);
@@ -184,9 +186,11 @@ static void on_wait(struct op *op, const struct action *a)
 	op->row.event = "timer";
 	op->row.phase = op->phase;
 	if (op->accepted) {
+		enum delivery_state to = op->state == DELIVERY_AWAITING_USER ? DELIVERY_AWAITING_USER : DELIVERY_AWAITING_PLATFORM;
+
 		op->d.looks = op->state == DELIVERY_AWAITING_PLATFORM ? op->d.looks + 1 : 0;
 		clear_intent(op);
-		op_move(op, DELIVERY_AWAITING_PLATFORM, NULL, clock_now() + poll_ms(a->seconds, op->d.looks));
+		op_move(op, to, NULL, clock_now() + poll_ms(a->seconds, op->d.looks));
 		op_commit(op, AFTER_END);
 		return;
 	}
@@ -235,7 +239,7 @@ static const char *closed(struct op *op, struct buf *members, char open, char cl
 	return members->len == 0 ? NULL : arena_printf(&op->arena, "%c%s%c", open, buf_text(members), close);
 }
 
-static void published(struct op *op, const char *proof)
+void outcome_published(struct op *op, const char *proof)
 {
 	struct delivery_move *m;
 
@@ -259,7 +263,7 @@ static void on_done(struct op *op, const struct action *a)
 	} else if (op->remote_id == NULL || op->remote_id[0] == '\0') {
 		op_park(op, "provider", "the provider says done without a remote_id");
 	} else {
-		published(op, "answer");
+		outcome_published(op, op->looking ? "look" : "answer");
 	}
 }
 
@@ -269,7 +273,7 @@ static void on_found(struct op *op, const struct action *a)
 	if (op->remote_id == NULL || op->remote_id[0] == '\0')
 		outcome_look(op, false);
 	else
-		published(op, "look");
+		outcome_published(op, "look");
 }
 
 static void on_absent(struct op *op, const struct action *a) { (void)a; outcome_look(op, true); }
@@ -281,7 +285,7 @@ static void on_fail(struct op *op, const struct action *a)
 		op->retry_after_ms = a->retry_after * 1000;
 	/* a remote id is set: the post is live, what failed came after it */
 	if (op->publish && !op->looking && op->remote_id != NULL && op->remote_id[0] != '\0')
-		published(op, "answer");
+		outcome_published(op, "answer");
 	else if (op->publish)
 		outcome_fail(op, a);
 	else
@@ -306,17 +310,32 @@ static const struct { const char *verb; void (*act)(struct op *, const struct ac
 	{"bug", on_bug},
 };
 
+/* No verb leads a delivery where the table of states has no way. */
+static bool may_lead(const struct op *op, const struct action *a)
+{
+	enum delivery_state from = op->state == DELIVERY_QUEUED ? DELIVERY_PROCESSING : op->state;
+
+	if (!op->publish)
+		return true;
+	if (text_eq(a->verb, "send"))
+		return a->repeat == REPEAT_SAFE || delivery_may(from, DELIVERY_COMMITTING);
+	if (text_eq(a->verb, "wait_user"))
+		return delivery_may(from, DELIVERY_AWAITING_USER);
+	return !text_eq(a->verb, "done") || delivery_may(from, DELIVERY_PUBLISHED);
+}
+
 /* Which verbs belong to which moment: looking ends in three ways, and only there. */
 static bool fits(const struct op *op, const struct action *a)
 {
 	bool look = text_eq(a->verb, "found") || text_eq(a->verb, "absent") || text_eq(a->verb, "unknown");
 
+	/* done: the phase that polled when it became overdue knows no other word for found */
 	if (op->looking)
-		return look || text_eq(a->verb, "wait") || text_eq(a->verb, "fail") || text_eq(a->verb, "no_phase") ||
+		return look || text_eq(a->verb, "done") || text_eq(a->verb, "wait") || text_eq(a->verb, "fail") || text_eq(a->verb, "no_phase") ||
 		       text_eq(a->verb, "bug") || (text_eq(a->verb, "send") && a->repeat == REPEAT_SAFE);
 	if (text_eq(a->verb, "redirect"))
 		return text_eq(op->row.kind, "authorize");
-	return !look;
+	return !look && may_lead(op, a);
 }
 
 void outcome_action(struct op *op, const struct action *a)
