@@ -263,6 +263,8 @@ struct op *op_of_delivery(struct engine *e, struct db_conn *c, const char *deliv
 	else
 		new_row(op);
 	op->state = op->d.state;
+	if (op->state == DELIVERY_QUEUED)	/* it may have been blocked for days */
+		op->row.deadline_at = clock_now() + operation_lifetime("publish");
 	op->claim = op->d.claim;
 	op->claimed = op->state != DELIVERY_QUEUED;
 	op->looking = op->state == DELIVERY_UNCONFIRMED;

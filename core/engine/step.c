@@ -196,6 +196,12 @@ static void acted(void *arg, enum host_outcome outcome, const char *records, siz
 	outcome_action(op, &a);
 }
 
+/* Looking, and asking whether the person has decided, go on for as long as the delivery's own deadline lets them. */
+static bool is_over(const struct op *op)
+{
+	return clock_now() > op->row.deadline_at && !op->looking && op->state != DELIVERY_AWAITING_USER;
+}
+
 void op_step(struct op *op, const char *event)
 {
 	BUF_AUTO struct buf frame;
@@ -205,7 +211,7 @@ void op_step(struct op *op, const char *event)
 		op_park(op, "provider", "the provider is not loaded");
 		return;
 	}
-	if (++op->steps > STEPS_MAX || clock_now() > op->row.deadline_at) {
+	if (++op->steps > STEPS_MAX || is_over(op)) {
 		op_park(op, "provider", op->steps > STEPS_MAX ? "more than 10,000 steps" : "its lifetime is over");
 		return;
 	}
