@@ -249,6 +249,15 @@ static void fail_accepted(struct op *op, const struct action *a)
 		poll_again(op, op->retry_after_ms > 0 ? op->retry_after_ms : backoff_ms(op->d.retries + 3));
 }
 
+/* The platform said so while we only read: the delivery waits on, but the person must connect again. */
+static void note_revoked(struct op *op, const struct action *a)
+{
+	if (!text_eq(a->class, "revoked") || !op->has_grant)
+		return;
+	op->change.dead_grant = op->change.revoked = true;
+	op->change.reason = a->reason;
+}
+
 void outcome_fail(struct op *op, const struct action *a)
 {
 	size_t i = 0, last = sizeof classes / sizeof classes[0] - 1;
@@ -265,6 +274,8 @@ void outcome_fail(struct op *op, const struct action *a)
 		outcome_lost(op, "it had been sent before with an unknown outcome, so this refusal proves nothing");
 	else
 		classes[i].act(op, a);
+	if (op->looking || op->accepted)
+		note_revoked(op, a);
 }
 
 void op_refreshed(struct op *op, bool ok)
