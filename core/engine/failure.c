@@ -266,6 +266,8 @@ void outcome_fail(struct op *op, const struct action *a)
 		i++;
 	if (op->looking && text_eq(a->class, "auth") && op->grant.refreshable && !op->auth_tried)
 		on_auth(op, a);
+	else if (op->looking && op->accepted && text_eq(a->class, "rejected"))
+		on_rejected(op, a);		/* its verdict on what it had accepted: the look was a poll */
 	else if (op->looking)
 		outcome_look(op, false);
 	else if (op->accepted)

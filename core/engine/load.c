@@ -268,7 +268,8 @@ struct op *op_of_delivery(struct engine *e, struct db_conn *c, const char *deliv
 	op->claim = op->d.claim;
 	op->claimed = op->state != DELIVERY_QUEUED;
 	op->looking = op->state == DELIVERY_UNCONFIRMED;
-	op->accepted = op->state == DELIVERY_AWAITING_PLATFORM || op->state == DELIVERY_AWAITING_USER;
+	/* an answered request leaves no intent behind */
+	op->accepted = op->state == DELIVERY_AWAITING_PLATFORM || op->state == DELIVERY_AWAITING_USER || (op->looking && op->intent.len == 0);
 	op->row.connection_id = op->d.connection_id;
 	if (!gather(op, c)) {
 		op_free(op);

@@ -13,7 +13,7 @@
 
 #define REQUEST_LIFE_MS (30 * 1000)	/* no byte of a committed intent leaves later than this */
 #define POLL_MAX_MS (5 * 60 * 1000)
-#define USER_POLL_MS (10 * 60 * 1000)
+#define USER_POLL_S (10 * 60)
 
 static const char *const class_names[] = {NULL, "keyed", "once"};
 
@@ -188,7 +188,7 @@ static void on_wait(struct op *op, const struct action *a)
 	if (op->accepted) {
 		enum delivery_state to = op->state == DELIVERY_AWAITING_USER ? DELIVERY_AWAITING_USER : DELIVERY_AWAITING_PLATFORM;
 
-		op->d.looks = op->state == DELIVERY_AWAITING_PLATFORM ? op->d.looks + 1 : 0;
+		op->d.looks = op->state == to ? op->d.looks + 1 : 0;
 		clear_intent(op);
 		op_move(op, to, NULL, clock_now() + poll_ms(a->seconds, op->d.looks));
 		op_commit(op, AFTER_END);
@@ -205,8 +205,6 @@ static void on_wait(struct op *op, const struct action *a)
 
 static void on_wait_user(struct op *op, const struct action *a)
 {
-	int64_t ms = a->seconds * 1000;
-
 	op_change(op, "running");
 	op->phase = op->row.phase = a->phase;
 	op->row.event = "timer";
@@ -215,7 +213,8 @@ static void on_wait_user(struct op *op, const struct action *a)
 		connect_failed(op, "platform_rejected", "the platform asks for the person where none can be asked", false, false);
 		return;
 	}
-	op_move(op, DELIVERY_AWAITING_USER, NULL, clock_now() + (ms > 0 ? ms : USER_POLL_MS));
+	op->d.looks = op->state == DELIVERY_AWAITING_USER ? op->d.looks + 1 : 0;
+	op_move(op, DELIVERY_AWAITING_USER, NULL, clock_now() + poll_ms(a->seconds > 0 ? a->seconds : USER_POLL_S, op->d.looks));
 	op_commit(op, AFTER_END);
 }
 
