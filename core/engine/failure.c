@@ -71,9 +71,7 @@ static void unconfirmed(struct op *op, const char *why)
 		outcome_published(op, "answer");	/* what was asked for afterwards is not known, but this is */
 		return;
 	}
-	op_change(op, "running");
-	op->row.phase = op->phase;
-	op->row.event = "lost";
+	op_change(op, "running");	/* phase and event stay as committed: lost where the intent's answer is read, or the poll */
 	op->d.looks = op->d.absents = 0;
 	m = op_move(op, DELIVERY_UNCONFIRMED, "outcome_unknown", now + (settle > 1000 ? settle : 1000));
 	m->unconfirmed_at = now;
