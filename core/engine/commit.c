@@ -163,6 +163,7 @@ static void done(enum rc rc, const char *words, void *arg)
 	pthread_mutex_lock(&e->lock);
 	e->commit_done = true;
 	e->commit_rc = rc;
+	pthread_cond_broadcast(&e->ended);
 	pthread_mutex_unlock(&e->lock);
 	http_wakeup(e->http);
 }

@@ -42,6 +42,15 @@ static void run(struct engine *e)
 
 struct opening { struct engine *e; struct cx *cx; enum rc rc; bool ready; };
 
+/* The writer still holds the ops of the commit that is out: it answers, however slow the disk. */
+static void await_commit(struct engine *e)
+{
+	pthread_mutex_lock(&e->lock);
+	while (e->out_running && !e->commit_done)
+		pthread_cond_wait(&e->ended, &e->lock);
+	pthread_mutex_unlock(&e->lock);
+}
+
 static void *thread_main(void *arg)
 {
 	struct opening *o = arg;
@@ -56,6 +65,7 @@ static void *thread_main(void *arg)
 	pthread_mutex_unlock(&e->lock);
 	if (rc == RC_OK)
 		run(e);
+	await_commit(e);
 	engine_end(e);
 	return NULL;
 }
