@@ -99,6 +99,12 @@ $(B)/bench: $(call obj,$(wildcard tests/bench/*.c)) $(B)/libcore.a
 bench: all $(B)/bench ## one table and build/bench.json; QUICK=1 within a minute; PARTS="accept deliver" only these
 	@$(B)/bench $(B) $(if $(QUICK),--quick) $(PARTS)
 
+# The simulator of the engine: its own hosts and HTTP in place of the real ones.
+simsrc := $(wildcard tests/sim/*.c)
+$(B)/sim: $(call obj,$(simsrc)) $(B)/libcore.a
+	@mkdir -p $(@D)
+	$(CC) $(ALLC) -fPIE -pie $(LDHARD) -Wl,--wrap=db_write,--wrap=db_write_async -o $@ $(call obj,$(simsrc)) $(B)/libcore.a $(LDLIBS)
+
 setup: ## what is needed to build and to test, by name from Debian and npm
 	tools/setup
 

@@ -1,0 +1,257 @@
+/*
+ * The invariants, checked after every commit, every post at the platform, and at rest.
+ *
+ * One thing is said for fairness: "failed" by a person's verdict counts like any other, because the people of the
+ * simulator tell the truth.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/text.h"
+#include "tests/sim/platform.h"
+
+struct row {
+	char id[ID_MAX], text[32], remote_id[16], post_id[ID_MAX], connection_id[ID_MAX], parent[ID_MAX];
+	enum delivery_state state;
+	int64_t claimed_at, scheduled_at, attempts;
+};
+
+static struct row rows[DELIVERIES];
+static int64_t moves_seen;
+
+void check_reset(void)
+{
+	memset(rows, 0, sizeof rows);
+	moves_seen = 0;
+}
+
+/* ---- reading ---------------------------------------------------------------------------------------------------- */
+
+static int index_of(const char *id)
+{
+	for (int i = 0; i < sim.delivery_count; i++)
+		if (strcmp(sim.deliveries[i].id, id) == 0)
+			return i;
+	return -1;
+}
+
+static void copy(struct stmt *s, int column, char *out, size_t size) { snprintf(out, size, "%s", db_text_or(s, column, "")); }
+
+static void read_rows(struct db_conn *c)
+{
+	STMT_AUTO struct stmt *s = db_query(c, "SELECT id, state, text, remote_id, post_id, connection_id, parent_delivery_id, claimed_at,"
+					    " scheduled_at, attempt_count FROM delivery", "");
+
+	while (db_next(s)) {
+		int i = index_of(db_text_or(s, 0, ""));
+		struct row *r = &rows[i];
+
+		if (i < 0)
+			continue;
+		copy(s, 0, r->id, sizeof r->id);
+		if (!delivery_state_read(db_text_or(s, 1, ""), &r->state))
+			sim_violation("delivery %d has the state %s", i, db_text_or(s, 1, ""));
+		copy(s, 2, r->text, sizeof r->text);
+		copy(s, 3, r->remote_id, sizeof r->remote_id);
+		copy(s, 4, r->post_id, sizeof r->post_id);
+		copy(s, 5, r->connection_id, sizeof r->connection_id);
+		copy(s, 6, r->parent, sizeof r->parent);
+		r->claimed_at = db_int(s, 7);
+		r->scheduled_at = db_int(s, 8);
+		r->attempts = db_int(s, 9);
+	}
+}
+
+/* ---- each delivery ------------------------------------------------------------------------------------------------ */
+
+static void check_delivery(int i)
+{
+	const struct row *r = &rows[i];
+	int live = platform_live(i);
+	const char *text = platform_post_text(i);
+
+	if (live > 1)
+		sim_violation("delivery %d is live %d times", i, live);
+	else if (live == 0 && r->state == DELIVERY_PUBLISHED)
+		sim_violation("delivery %d is published, but the platform has nothing", i);
+	else if (live > 0 && delivery_final(r->state) && r->state != DELIVERY_PUBLISHED)
+		sim_violation("delivery %d is %s, but it is live", i, delivery_state_name(r->state));
+	else if (r->state == DELIVERY_PUBLISHED && !text_eq(r->remote_id, platform_post_id(i)))
+		sim_violation("delivery %d is published as %s, but it is %s", i, r->remote_id, platform_post_id(i));
+	else if (text != NULL && !text_eq(text, r->text))
+		sim_violation("delivery %d went out as \"%s\", but its text is \"%s\"", i, text, r->text);
+}
+
+/* ---- each move ------------------------------------------------------------------------------------------------------ */
+
+static bool proof_moves(enum delivery_state from, enum delivery_state to)
+{
+	return to == DELIVERY_PUBLISHED && (from == DELIVERY_QUEUED || from == DELIVERY_PROCESSING);
+}
+
+static void check_moves(struct db_conn *c)
+{
+	STMT_AUTO struct stmt *s = db_query(c, "SELECT n, delivery_id, was, is_now, claim FROM sim_move WHERE n > ?1 ORDER BY n", "i", moves_seen);
+	enum delivery_state from, to;
+
+	while (db_next(s)) {
+		int i = index_of(db_text_or(s, 1, ""));
+
+		moves_seen = db_int(s, 0);
+		if (!delivery_state_read(db_text_or(s, 2, ""), &from) || !delivery_state_read(db_text_or(s, 3, ""), &to))
+			continue;
+		sim_note("store: delivery %d %s -> %s (claim %lld)", i, db_text_or(s, 2, ""), db_text_or(s, 3, ""), (long long)db_int(s, 4));
+		if (from != to && !delivery_may(from, to) && !proof_moves(from, to))
+			sim_violation("delivery %d went from %s to %s", i, db_text_or(s, 2, ""), db_text_or(s, 3, ""));
+	}
+}
+
+/* ---- each connection: one delivery at a time ------------------------------------------------------------------------ */
+
+static bool sending(const struct row *r) { return r->state == DELIVERY_PROCESSING || r->state == DELIVERY_COMMITTING; }
+
+static void check_order(void)
+{
+	for (int i = 0; i < sim.delivery_count; i++)
+		for (int j = 0; j < i; j++)
+			if (sending(&rows[i]) && sending(&rows[j]) && text_eq(rows[i].connection_id, rows[j].connection_id))
+				sim_violation("deliveries %d and %d of one connection are sent at once", j, i);
+}
+
+/* ---- each post: its status, derived once more, from delivery.md ----------------------------------------------------- */
+
+struct tally { int all, attention, open, claimed, scheduled, in[DELIVERY_STATES]; };
+
+static struct tally tally(const char *post_id)
+{
+	struct tally t = {0};
+
+	for (int i = 0; i < sim.delivery_count; i++) {
+		const struct row *r = &rows[i];
+
+		if (!text_eq(r->post_id, post_id) || r->state == DELIVERY_CANCELED)
+			continue;
+		t.all++;
+		t.in[r->state]++;
+		t.claimed += r->claimed_at > 0;
+		t.scheduled += r->scheduled_at > 0;
+	}
+	t.attention = t.in[DELIVERY_UNCONFIRMED] + t.in[DELIVERY_BLOCKED] + t.in[DELIVERY_AWAITING_USER];
+	t.open = t.in[DELIVERY_PENDING] + t.in[DELIVERY_QUEUED] + t.in[DELIVERY_PROCESSING] + t.in[DELIVERY_COMMITTING] +
+		 t.in[DELIVERY_AWAITING_PLATFORM];
+	return t;
+}
+
+static const char *derive(const struct tally *t, bool draft)
+{
+	if (t->all == 0)
+		return "canceled";
+	if (draft)
+		return "draft";
+	if (t->attention > 0)
+		return "needs_attention";
+	if (t->open > 0)
+		return t->claimed == 0 && t->scheduled > 0 ? "scheduled" : "publishing";
+	if (t->in[DELIVERY_PUBLISHED] == t->all)
+		return "published";
+	if (t->in[DELIVERY_PUBLISHED] > 0)
+		return "partially_published";
+	return t->in[DELIVERY_FAILED] > 0 ? "failed" : "missed";
+}
+
+static void check_posts(struct db_conn *c)
+{
+	STMT_AUTO struct stmt *s = db_query(c, "SELECT id, status, mode FROM post", "");
+
+	while (db_next(s)) {
+		struct tally t = tally(db_text_or(s, 0, ""));
+		const char *wanted = derive(&t, text_eq(db_text(s, 2), "draft"));
+
+		if (!text_eq(db_text(s, 1), wanted))
+			sim_violation("a post is %s, but by its deliveries it is %s", db_text(s, 1), wanted);
+	}
+}
+
+void check_all(void)
+{
+	struct db_conn *c;
+
+	if (sim.delivery_count == 0 || sim.failed)
+		return;
+	c = db_take(sim.store.db);
+	read_rows(c);
+	check_moves(c);
+	for (int i = 0; i < sim.delivery_count; i++)
+		if (rows[i].id[0] != '\0')
+			check_delivery(i);
+	check_order();
+	check_posts(c);
+	db_give(c);
+}
+
+/* ---- at rest ---------------------------------------------------------------------------------------------------------- */
+
+static int64_t events(struct db_conn *c, const char *type, const char *id)
+{
+	return db_number(c, 0, "SELECT COUNT(*) FROM event WHERE type = ?1 AND data LIKE '%' || ?2 || '%'", "ss", type, id);
+}
+
+/* Every end was told, once. */
+static void check_events(struct db_conn *c, int i)
+{
+	const struct row *r = &rows[i];
+	int64_t published = events(c, "delivery.published", r->id), wanted = r->state == DELIVERY_PUBLISHED;
+
+	if (published != wanted)
+		sim_violation("delivery %d is %s and has %lld events delivery.published", i, delivery_state_name(r->state), (long long)published);
+	if (r->state == DELIVERY_FAILED && events(c, "delivery.failed", r->id) == 0)
+		sim_violation("delivery %d failed silently", i);
+}
+
+static void check_attempts(struct db_conn *c, int i)
+{
+	int64_t n = db_number(c, 0, "SELECT COUNT(*) FROM attempt WHERE delivery_id = ?1", "s", rows[i].id);
+
+	if (n < rows[i].attempts)
+		sim_violation("delivery %d counts %lld attempts and has %lld", i, (long long)rows[i].attempts, (long long)n);
+	if (rows[i].state == DELIVERY_PUBLISHED && n == 0 && rows[i].attempts > 0)
+		sim_violation("delivery %d was published without an attempt", i);
+}
+
+static void check_child(int i)
+{
+	int parent = index_of(rows[i].parent);
+
+	if (parent >= 0 && platform_live(i) > 0 && rows[parent].state != DELIVERY_PUBLISHED)
+		sim_violation("delivery %d is live, its parent %d is not", i, parent);
+}
+
+static void check_grants(struct db_conn *c)
+{
+	STMT_AUTO struct stmt *s = db_query(c, "SELECT g.status, g.status_reason, n.remote_id FROM auth_grant g JOIN connection n ON n.grant_id = g.id", "");
+
+	while (db_next(s)) {
+		int account = db_text_or(s, 2, "account0")[7] - '0';
+
+		if ((text_eq(db_text(s, 0), "reauth_required") || text_eq(db_text(s, 0), "revoked")) && !platform_may_be_dead(account))
+			sim_violation("the grant of account %d is %s (%s) for nothing", account, db_text(s, 0), db_text_or(s, 1, ""));
+	}
+}
+
+void check_rest(void)
+{
+	struct db_conn *c;
+
+	check_all();
+	c = db_take(sim.store.db);
+	for (int i = 0; i < sim.delivery_count && !sim.failed; i++) {
+		check_events(c, i);
+		check_attempts(c, i);
+		check_child(i);
+	}
+	check_grants(c);
+	db_give(c);
+	for (const struct op *op = sim.engine->ops.next; op != &sim.engine->ops && !sim.failed; op = op->next)
+		if (op->publish)
+			sim_violation("an operation stays in memory although every delivery has its end");
+}

@@ -1,0 +1,274 @@
+/* The store of the simulator: brought up once in a folder in memory, emptied for each seed. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/model/data_key.h"
+#include "core/model/organization.h"
+#include "core/model/post_write.h"
+#include "tests/sim/platform.h"
+
+static char folder[64];
+
+/* ---- bringing up ------------------------------------------------------------------------------------------------ */
+
+static enum rc make_owners(struct cx *cx, struct db_conn *c, void *arg)
+{
+	enum rc rc = RC_OK;
+
+	(void)arg;
+	for (int i = 0; i < 2 && rc == RC_OK; i++) {
+		struct organization_new o = {.name = i ? "Beta" : "Acme"};
+
+		rc = organization_create(cx, c, sim.store.vault, &o, clock_now());
+		snprintf(sim.owner_ids[i][0], ID_MAX, "%s", o.id);
+		snprintf(sim.owner_ids[i][1], ID_MAX, "%s", o.app_id);
+		sim.owners[i] = (struct owner){sim.owner_ids[i][0], sim.owner_ids[i][1], 0};
+		id_new(sim.end_users[i], "eu");
+		db_run(c, "INSERT INTO end_user (id, organization_id, app_id, live, external_id, created_at, updated_at)"
+		       " VALUES (?1, ?2, ?3, 0, 'u1', ?4, ?4)", "sssi", sim.end_users[i], o.id, o.app_id, clock_now());
+		if (rc == RC_OK)
+			rc = data_key_create(cx, c, sim.store.vault, o.id, sim.end_users[i]);
+	}
+	return rc;
+}
+
+/* Every change of a delivery's state is noted by the store itself, so that none can pass unseen. */
+static enum rc make_log(struct cx *cx, struct db_conn *c, void *arg)
+{
+	(void)cx;
+	(void)arg;
+	db_run(c, "CREATE TABLE sim_move (n INTEGER PRIMARY KEY, delivery_id TEXT, was TEXT, is_now TEXT, round INTEGER, claim INTEGER)", "");
+	db_run(c, "CREATE TRIGGER sim_moved AFTER UPDATE OF state ON delivery BEGIN INSERT INTO sim_move (delivery_id, was, is_now, round, claim)"
+	       " VALUES (new.id, old.state, new.state, new.round, new.claim); END", "");
+	return db_rc(c);
+}
+
+static void remove_all(void)
+{
+	char path[200];
+	const char *sub[] = {"data/media", "data", "providers", ""};
+
+	for (size_t i = 0; i < sizeof sub / sizeof sub[0]; i++) {
+		struct dirent *e;
+		DIR *d;
+
+		snprintf(path, sizeof path, "%s/%s", folder, sub[i]);
+		d = opendir(path);
+		while (d != NULL && (e = readdir(d)) != NULL)
+			unlinkat(dirfd(d), e->d_name, 0);
+		if (d != NULL)
+			closedir(d);
+		rmdir(path);
+	}
+}
+
+void store_close(void)
+{
+	installation_close(&sim.store);
+	remove_all();
+}
+
+void store_open(void)
+{
+	struct conf *f = &sim.conf;
+	struct cx cx;
+	int fd;
+
+	snprintf(folder, sizeof folder, "%s/mps-sim-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+	if (mkdtemp(folder) == NULL)
+		abort();
+	arena_init(&f->arena, 1u << 20);
+	f->data_folder = arena_printf(&f->arena, "%s/data", folder);
+	f->key_file = arena_printf(&f->arena, "%s/master.key", folder);
+	f->create_key = 1;
+	f->provider_folder = arena_printf(&f->arena, "%s/providers", folder);
+	f->host_program = "none";
+	f->allow = arena_array(&f->arena, const char *, 1);
+	f->in_flight = 1000;
+	f->claim_batch = 200;
+	f->log_level = "error";
+	mkdir(f->provider_folder, 0700);
+	fd = open(arena_printf(&f->arena, "%s/sim.so", f->provider_folder), O_CREAT | O_WRONLY, 0600);
+	close(fd);
+	cx_init(&cx, "sim");
+	if (installation_open(&cx, f, &sim.store) != RC_OK) {
+		fprintf(stderr, "sim: %s\n", cx.words);
+		exit(2);
+	}
+	write_now(make_owners, NULL);
+	write_now(make_log, NULL);
+}
+
+/* ---- for each seed ----------------------------------------------------------------------------------------------- */
+
+static void add_account(struct cx *cx, struct db_conn *c, int i)
+{
+	static const char *const types[TYPES] = {"keyed", "handle", "search", "none"};
+	struct account *a = &sim.accounts[i];
+	const struct owner *o = &sim.owners[a->organization];
+	struct grant g = {.owner = *o, .end_user_id = sim.end_users[a->organization], .platform = "sim", .provider = "sim"};
+	struct grant_tokens t = {.expires_at = sim.plan.token_life ? sim.now + sim.plan.token_life : 0, .refreshable = true};
+	const char *pair = platform_token(i);
+	char access[24], remote[24];
+	struct buf bag;
+
+	buf_init(&bag, BAG_MAX);
+	snprintf(access, sizeof access, "%.*s", (int)strcspn(pair, " "), pair);
+	snprintf(remote, sizeof remote, "account%d", i);
+	bag_put(&bag, REC_STATE, "access", access);
+	bag_put(&bag, REC_STATE, "refresh", strchr(pair, ' ') + 1);
+	grant_create(cx, c, sim.store.vault, &g, a->grant_id, &bag, sim.now);
+	grant_tokens_save(cx, c, sim.store.vault, &g, &bag, &t, sim.now);
+	db_run(c, "UPDATE auth_grant SET status = 'active' WHERE id = ?1", "s", a->grant_id);
+	id_new(a->connection_id, "con");
+	db_run(c, "INSERT INTO connection (id, organization_id, app_id, live, end_user_id, grant_id, platform, provider, remote_id, account_type,"
+	       " status, created_at, updated_at) VALUES (?1, ?2, ?3, 0, ?4, ?5, 'sim', 'sim', ?6, ?7, 'active', ?8, ?8)", "sssssssi",
+	       a->connection_id, o->organization_id, o->app_id, g.end_user_id, a->grant_id, remote, types[a->type], sim.now);
+	buf_free(&bag);
+}
+
+static enum rc reset(struct cx *cx, struct db_conn *c, void *arg)
+{
+	(void)arg;
+	db_run(c, "DELETE FROM attempt", "");
+	db_run(c, "DELETE FROM operation", "");
+	db_run(c, "DELETE FROM delivery", "");
+	db_run(c, "DELETE FROM post", "");
+	db_run(c, "DELETE FROM event", "");
+	db_run(c, "DELETE FROM connection", "");
+	db_run(c, "DELETE FROM connect_session", "");
+	db_run(c, "DELETE FROM auth_grant", "");
+	db_run(c, "DELETE FROM server", "");
+	db_run(c, "DELETE FROM sim_move", "");
+	for (int i = 0; i < sim.account_count; i++)
+		add_account(cx, c, i);
+	return db_rc(c);
+}
+
+void store_reset(void) { write_now(reset, NULL); }
+
+/* ---- a post ---------------------------------------------------------------------------------------------------- */
+
+struct posting { struct post_new p; struct post_target targets[ACCOUNTS]; char texts[ACCOUNTS][32]; bool thread; int organization; };
+
+static void learn_delivery(struct db_conn *c, const char *id, int post, int account, const char *text)
+{
+	struct delivery_known *d = &sim.deliveries[sim.delivery_count++];
+
+	(void)c;
+	snprintf(d->id, ID_MAX, "%s", id);
+	d->post = post;
+	d->account = account;
+	sim_note("user: delivery %d of post %d: %s", sim.delivery_count - 1, post, text);
+}
+
+/* A child waits for its parent; the product writes such rows at accept. */
+static void add_child(struct db_conn *c, const struct posting *g, const char *parent, int account)
+{
+	char id[ID_MAX], text[32];
+
+	if (sim.delivery_count >= DELIVERIES)
+		return;
+	id_new(id, "dlv");
+	snprintf(text, sizeof text, "d%d v0", sim.delivery_count);
+	db_run(c, "INSERT INTO delivery (id, organization_id, app_id, live, post_id, parent_delivery_id, ordinal, kind, connection_id, platform,"
+	       " provider, text, content, content_hash, state, on_missed, created_at, updated_at) VALUES (?1, ?2, ?3, 0, ?4, ?5, 100, 'thread',"
+	       " ?6, 'sim', 'sim', ?7, '{}', ?1, 'pending', 'publish', ?8, ?8)", "sssssssi", id, g->p.owner.organization_id, g->p.owner.app_id,
+	       g->p.id, parent, sim.accounts[account].connection_id, text, sim.now);
+	learn_delivery(c, id, sim.post_count, account, text);
+}
+
+static enum rc post_write(struct cx *cx, struct db_conn *c, void *arg)
+{
+	struct posting *g = arg;
+	enum rc rc = post_create(cx, c, &g->p, sim.now);
+	struct arena a;
+	int n = 0, first = sim.delivery_count;
+	const char *ids[ACCOUNTS];
+
+	if (rc != RC_OK)
+		return rc;
+	arena_init(&a, 65536);
+	{
+		STMT_AUTO struct stmt *s = db_query(c, "SELECT id FROM delivery WHERE post_id = ?1 ORDER BY ordinal", "s", g->p.id);
+
+		while (n < ACCOUNTS && db_next(s))
+			ids[n++] = db_dup(s, 0, &a);
+	}
+	for (int i = 0; i < n; i++)
+		for (int k = 0; k < sim.account_count; k++)
+			if (strcmp(sim.accounts[k].connection_id, g->targets[i].connection_id) == 0)
+				learn_delivery(c, ids[i], sim.post_count, k, g->targets[i].text);
+	if (g->thread)
+		add_child(c, g, ids[0], sim.deliveries[first].account);
+	snprintf(sim.posts[sim.post_count++], ID_MAX, "%s", g->p.id);
+	arena_free(&a);
+	return db_rc(c);
+}
+
+/* accounts: a mask; only those of one organization are taken. */
+void store_post(int accounts, const char *mode, int64_t at, const char *on_missed, bool thread)
+{
+	struct posting g = {.thread = thread, .organization = -1};
+	int n = 0;
+
+	for (int i = 0; i < sim.account_count; i++)
+		if (accounts >> i & 1 && (g.organization < 0 || g.organization == sim.accounts[i].organization)) {
+			g.organization = sim.accounts[i].organization;
+			snprintf(g.texts[n], sizeof g.texts[n], "d%d v0", sim.delivery_count + n);
+			g.targets[n] = (struct post_target){.connection_id = sim.accounts[i].connection_id, .platform = "sim", .provider = "sim",
+				.text = g.texts[n], .content = "{\"options\":{},\"media\":[]}", .scheduled_at = at};
+			post_hash(&g.targets[n], NULL, NULL);
+			n++;
+		}
+	if (n == 0 || sim.post_count >= POSTS || sim.delivery_count + n + 1 > DELIVERIES)
+		return;
+	g.p = (struct post_new){.owner = sim.owners[g.organization], .end_user_id = sim.end_users[g.organization], .mode = mode,
+		.text = "text", .body = "{}", .on_missed = on_missed, .scheduled_at = at, .max_late_ms = sim_between(1, 60) * MINUTE,
+		.stop_on_failure = sim_chance(10), .targets = g.targets, .target_count = n};
+	write_try(post_write, &g);
+}
+
+/* ---- when something becomes due ----------------------------------------------------------------------------------- */
+
+int64_t store_next_due(void)
+{
+	struct db_conn *c = db_take(sim.store.db);
+	int64_t next = db_number(c, 0,
+		"SELECT MIN(at) FROM (SELECT MIN(due_at) AS at FROM delivery WHERE state IN ('queued', 'unconfirmed', 'awaiting_platform', 'awaiting_user')"
+		" UNION ALL SELECT MIN(deadline_at) FROM delivery UNION ALL SELECT MIN(due_at) FROM operation WHERE status = 'running' AND kind <> 'publish'"
+		" UNION ALL SELECT MIN(refresh_at) FROM auth_grant WHERE refresh_operation_id IS NULL AND status IN ('new', 'active'))", "");
+
+	db_give(c);
+	return next > 0 ? next : NEVER;
+}
+
+int64_t store_open_count(void)
+{
+	struct db_conn *c = db_take(sim.store.db);
+	int64_t n = db_number(c, 1, "SELECT COUNT(*) FROM delivery WHERE state NOT IN ('published', 'failed', 'canceled', 'skipped')", "");
+
+	db_give(c);
+	return n;
+}
+
+const char *store_open_words(void)
+{
+	static char words[300];
+	DB_READ_AUTO struct db_conn *c = db_take(sim.store.db);
+	STMT_AUTO struct stmt *s = db_query(c, "SELECT text, state, reason, due_at FROM delivery WHERE state NOT IN"
+					    " ('published', 'failed', 'canceled', 'skipped') LIMIT 1", "");
+
+	if (!db_next(s))
+		return "every delivery has its end";
+	snprintf(words, sizeof words, "%s is %s (%s), due %lld", db_text_or(s, 0, ""), db_text_or(s, 1, ""), db_text_or(s, 2, "-"),
+		 db_null(s, 3) ? -1 : (long long)(db_int(s, 3) - sim.begin) / 1000);
+	return words;
+}
