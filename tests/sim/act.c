@@ -21,9 +21,9 @@ static int planned, done;
 
 /* ---- on a post or a delivery ------------------------------------------------------------------------------------ */
 
-struct touch { int index; struct post_act act; bool published; int64_t at; };
+struct touch { int index; bool published; int64_t at; };
 
-typedef enum rc post_fn(struct cx *, struct db_conn *, const char *, const struct owner *, struct arena *, struct post_act *, int64_t);
+typedef enum rc post_fn(struct cx *, struct db_conn *, struct post_act *, int64_t);
 
 static const struct owner *owner_of_post(int post)
 {
@@ -36,10 +36,10 @@ static const struct owner *owner_of_post(int post)
 static enum rc on_post(struct cx *cx, struct db_conn *c, const struct touch *t, post_fn *fn)
 {
 	ARENA_AUTO struct arena a;
-	struct post_act act = {.delivery_ids = NULL};
+	struct post_act act = {.id = sim.posts[t->index], .owner = owner_of_post(t->index), .arena = &a};
 
 	arena_init(&a, 1u << 20);
-	return fn(cx, c, sim.posts[t->index], owner_of_post(t->index), &a, &act, sim.now);
+	return fn(cx, c, &act, sim.now);
 }
 
 static enum rc cancel(struct cx *cx, struct db_conn *c, void *arg) { return on_post(cx, c, arg, post_cancel); }
@@ -122,8 +122,8 @@ static enum rc disconnect(struct cx *cx, struct db_conn *c, void *arg)
 
 	(void)cx;
 	arena_init(&a, 1u << 20);
-	if (find(c, arg, &a, &n) && connection_disconnect(c, &n, sim.now))
-		connection_close_grant(c, &n, sim.now);
+	if (find(c, arg, &a, &n))
+		connection_let_go(c, sim.platforms, &n, sim.now);
 	return db_rc(c);
 }
 

@@ -228,7 +228,8 @@ static void check_child(int i)
 
 static void check_grants(struct db_conn *c)
 {
-	STMT_AUTO struct stmt *s = db_query(c, "SELECT g.status, g.status_reason, n.remote_id FROM auth_grant g JOIN connection n ON n.grant_id = g.id", "");
+	STMT_AUTO struct stmt *s = db_query(c, "SELECT g.status, g.status_reason, n.remote_id FROM auth_grant g"
+					    " JOIN connection n ON n.grant_id = g.id", "");
 
 	while (db_next(s)) {
 		int account = db_text_or(s, 2, "account0")[7] - '0';

@@ -18,7 +18,9 @@ static struct hosts hosts;
 static struct waiting steps[STEPS];
 static int count;
 static char describe[2048];
-static struct host_info info = {.id = "sim", .file = "sim.so", .version = "1", .describe = describe, .sandbox = "none", .loaded = true, .words = ""};
+static struct host_info info = {
+	.id = "sim", .file = "sim.so", .version = "1", .describe = describe, .sandbox = "none", .loaded = true, .words = "",
+};
 
 /* ---- loading -------------------------------------------------------------------------------------------------- */
 
@@ -27,9 +29,10 @@ static void describe_write(void)
 	long long settle = sim.plan.settle / SECOND, lag = sim.plan.lag / SECOND, window = sim.plan.window / SECOND;
 
 	snprintf(describe, sizeof describe,
-		 "{\"name\":\"Sim\",\"operations\":[\"exchange\",\"identify\",\"refresh\",\"publish\"],\"hosts\":[\"api.sim.invalid\"],"
+		 "{\"name\":\"Sim\",\"operations\":[\"exchange\",\"identify\",\"refresh\",\"publish\",\"revoke\"],\"hosts\":[\"api.sim.invalid\"],"
 		 "\"connect\":{\"method\":\"form\",\"client\":\"none\"},\"dedupe\":{"
-		 "\"keyed\":{\"class\":\"keyed\",\"window_s\":%lld,\"settle_s\":%lld,\"search_lag_s\":%lld},\"handle\":{\"class\":\"handle\",\"settle_s\":%lld},"
+		 "\"keyed\":{\"class\":\"keyed\",\"window_s\":%lld,\"settle_s\":%lld,\"search_lag_s\":%lld},"
+		 "\"handle\":{\"class\":\"handle\",\"settle_s\":%lld},"
 		 "\"search\":{\"class\":\"search\",\"settle_s\":%lld,\"search_lag_s\":%lld},\"none\":{\"class\":\"none\",\"settle_s\":%lld}},"
 		 "\"state_versions\":[1,1]}", window, settle, lag, settle, settle, lag, settle);
 }

@@ -306,7 +306,8 @@ static void said_post(struct call *c, int post)
 static void accept(struct call *c, bool person)
 {
 	bool patient = sim.accounts[c->account].type == TYPE_HANDLE;
-	struct pending *p = pend(c->account, c->key, c->text, c->container, patient ? sim.now + sim_delay(person ? 3 * DAY : 2 * HOUR) : late_by(c));
+	int64_t at = patient ? sim.now + sim_delay(person ? 3 * DAY : 2 * HOUR) : late_by(c);
+	struct pending *p = pend(c->account, c->key, c->text, c->container, at);
 	char words[64];
 
 	p->job = true;
@@ -461,6 +462,12 @@ static void said_me(struct call *c)
 	say(c->out, 200, words);
 }
 
+static void revoke(struct call *c)
+{
+	there.tokens[c->account].revoked = there.tokens[c->account].ever_revoked = true;
+	say(c->out, 200, "revoked 1\n");
+}
+
 /* ---- the table of requests ------------------------------------------------------------------------------------ */
 
 static void route(struct call *c)
@@ -484,6 +491,8 @@ static void route(struct call *c)
 		list(c, last);
 	else if (text_starts(path, "/job/"))
 		job_read(c, (int)strtol(last, NULL, 10));
+	else if (text_starts(path, "/revoke/"))
+		revoke(c);
 	else
 		said_me(c);
 	if (!post && happens(FAULT_LOST_AFTER))

@@ -316,12 +316,23 @@ static void on_identified(struct step *s)
 	verb(s, "done");
 }
 
+static void on_revoke(struct step *s) { get(s, "revoke", "me", "revoked"); }
+
+static void on_revoked(struct step *s)
+{
+	if (s->status == 200)
+		verb(s, "done");
+	else
+		failed(s);
+}
+
 static const struct { const char *kind, *phase; void (*step)(struct step *); } phases[] = {
 	{"publish", "start", on_start}, {"publish", "created", on_created}, {"publish", "poll", on_poll}, {"publish", "polled", on_polled},
 	{"publish", "posted", on_posted}, {"publish", "read_back", on_read_back}, {"publish", "job", on_job},
 	{"publish", "job_read", on_job_read}, {"publish", "reread", on_reread}, {"publish", "reread_poll", on_reread_poll},
 	{"publish", "looked", on_looked}, {"publish", "listed", on_listed},
 	{"refresh", "start", on_refresh}, {"refresh", "got", on_got}, {"exchange", "start", on_exchange}, {"exchange", "got", on_got},
+	{"revoke", "start", on_revoke}, {"revoke", "revoked", on_revoked},
 	{"identify", "start", on_identify}, {"identify", "identified", on_identified},
 };
 

@@ -242,8 +242,9 @@ int64_t store_next_due(void)
 {
 	struct db_conn *c = db_take(sim.store.db);
 	int64_t next = db_number(c, 0,
-		"SELECT MIN(at) FROM (SELECT MIN(due_at) AS at FROM delivery WHERE state IN ('queued', 'unconfirmed', 'awaiting_platform', 'awaiting_user')"
-		" UNION ALL SELECT MIN(deadline_at) FROM delivery UNION ALL SELECT MIN(due_at) FROM operation WHERE status = 'running' AND kind <> 'publish'"
+		"SELECT MIN(at) FROM (SELECT MIN(due_at) AS at FROM delivery WHERE state IN ('queued', 'unconfirmed', 'awaiting_platform',"
+		" 'awaiting_user') UNION ALL SELECT MIN(deadline_at) FROM delivery"
+		" UNION ALL SELECT MIN(due_at) FROM operation WHERE status = 'running' AND kind <> 'publish'"
 		" UNION ALL SELECT MIN(refresh_at) FROM auth_grant WHERE refresh_operation_id IS NULL AND status IN ('new', 'active'))", "");
 
 	db_give(c);
