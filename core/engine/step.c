@@ -66,7 +66,7 @@ static void build(struct op *op, const char *event, struct buf *frame)
 	rec_int(frame, REC_NOW, "", clock_now());
 	rec_text(frame, REC_SEED, "", hex);
 	buf_add(frame, op->inputs.data, op->inputs.len);
-	if (op->looking)
+	if (op->looking && !op->accepted)	/* an overdue poll is still a poll to the provider */
 		rec_text(frame, REC_INPUT, "looking", "1");
 	list_handles(op, frame);
 	buf_add(frame, op->saved.data, op->saved.len);
