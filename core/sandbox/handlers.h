@@ -15,7 +15,7 @@ call_fn sandbox_account_me, sandbox_account_pages, sandbox_account_avatar;
 /* posts.c */
 call_fn sandbox_posts_create, sandbox_posts_list, sandbox_posts_get, sandbox_posts_delete, sandbox_posts_page;
 /* media.c */
-call_fn sandbox_media_create, sandbox_media_get;
+call_fn sandbox_media_create, sandbox_media_get, sandbox_control_media;
 /* containers.c */
 call_fn sandbox_containers_create, sandbox_containers_get, sandbox_containers_publish;
 /* control.c */

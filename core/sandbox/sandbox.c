@@ -50,6 +50,7 @@ static const struct route routes[] = {
 	{ "POST",   "/v1/containers/{}/publish",   DOOR_TOKEN,   sandbox_containers_publish },
 	{ "GET",    "/control/ledger",             DOOR_CONTROL, sandbox_control_ledger },
 	{ "GET",    "/control/stats",              DOOR_CONTROL, sandbox_control_stats },
+	{ "GET",    "/control/media/{}",           DOOR_CONTROL, sandbox_control_media },
 	{ "GET",    "/control/accounts",           DOOR_CONTROL, sandbox_control_accounts },
 	{ "POST",   "/control/accounts",           DOOR_CONTROL, sandbox_control_account },
 	{ "POST",   "/control/clients",            DOOR_CONTROL, sandbox_control_client },

@@ -308,8 +308,9 @@ enum rc rig_post_write(struct cx *cx, struct db_conn *c, void *arg)
 	       " WHERE id = ?4", "ssis", p->post, p->text, now, p->connection);
 	db_run(c, "INSERT INTO delivery (id, organization_id, app_id, live, post_id, connection_id, platform, provider, text, content,"
 	       " content_hash, state, due_at, on_missed, created_at, updated_at) SELECT ?1, organization_id, app_id, live, ?2, id, platform,"
-	       " provider, ?3, '{\"options\":{},\"media\":[]}', 'h', 'queued', ?4, 'publish', ?5, ?5 FROM connection WHERE id = ?6",
-	       "sssiis", p->delivery, p->post, p->text, due, now, p->connection);
+	       " provider, ?3, ?7, 'h', 'queued', ?4, 'publish', ?5, ?5 FROM connection WHERE id = ?6",
+	       "sssiiss", p->delivery, p->post, p->text, due, now, p->connection,
+	       p->content != NULL ? p->content : "{\"options\":{},\"media\":[]}");
 	return db_fail(cx, c);
 }
 

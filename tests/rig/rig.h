@@ -54,8 +54,8 @@ void rig_connect(struct rig *r, const char *name, const char *type, char out[ID_
 /* n more connections on the grant of one: what 100 pages of one login are. */
 void rig_clone(struct rig *r, const char *connection, int n);
 
-struct rig_post { const char *connection, *text; int64_t due; char post[ID_MAX], delivery[ID_MAX]; };
-enum rc rig_post_write(struct cx *cx, struct db_conn *c, void *arg);	/* a closure; arg is a rig_post; due 0: now */
+struct rig_post { const char *connection, *text, *content; int64_t due; char post[ID_MAX], delivery[ID_MAX]; };
+enum rc rig_post_write(struct cx *cx, struct db_conn *c, void *arg);	/* a closure; arg is a rig_post; due 0: now, content NULL: none */
 void rig_post(struct rig *r, const char *connection, const char *text, struct rig_post *ret);
 
 /* Waits until a query with one text parameter gives a text; 20 s at most, then false and the last text into got. */
