@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "core/base/failpoint.h"
+
 #define DAY_MS 86400000
 #define FIRST_MS (-62167219200000)	/* 0000-01-01T00:00:00.000Z */
 #define LAST_MS 253402300799999		/* 9999-12-31T23:59:59.999Z */
@@ -28,7 +30,7 @@ static int64_t read_clock(clockid_t id)
 	struct timespec t;
 	if (clock_gettime(id, &t) != 0)
 		abort();
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 + failpoint_ahead();
 }
 
 int64_t clock_now(void)
