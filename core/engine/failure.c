@@ -21,6 +21,7 @@
 #define LOOK_MAX_MS (6ll * 3600 * 1000)
 #define HOUR_MS (60 * 60 * 1000)
 #define DENIED_MS (61 * 1000)
+#define CLOCKS_APART_MS (5 * 60 * 1000)
 
 int64_t backoff_ms(int64_t retries)
 {
@@ -379,6 +380,15 @@ static void start_again(struct op *op)
 	op_commit(op, AFTER_END);
 }
 
+/* Posts are listed by time.  While the platform's clock and ours disagree ours may lie outside of what was asked
+ * for, so its absence proves nothing.  A container is asked for by its name. */
+static bool clocks_agree(const struct op *op, enum dedupe_class class)
+{
+	int64_t apart = op_answer_time(op) - clock_now();
+
+	return class == DEDUPE_HANDLE || (apart > -CLOCKS_APART_MS && apart < CLOCKS_APART_MS);
+}
+
 void outcome_look(struct op *op, bool absent)
 {
 	struct dedupe d = op_dedupe(op);
@@ -386,7 +396,7 @@ void outcome_look(struct op *op, bool absent)
 	bool settled = now >= op->d.unconfirmed_at + settle;
 
 	op->d.looks++;
-	op->d.absents = absent && settled ? op->d.absents + 1 : 0;
+	op->d.absents = absent && settled && clocks_agree(op, d.class) ? op->d.absents + 1 : 0;
 	if (op->d.absents >= 2 && op->row.key_number < KEYS_MAX) {
 		start_again(op);
 		return;

@@ -161,6 +161,7 @@ void op_input_int(struct op *op, const char *key, int64_t value);
 void op_step(struct op *op, const char *event);
 
 /* send.c */
+int64_t op_answer_time(const struct op *op);	/* the platform's clock in its last answer (Date); 0: it told none */
 void op_send(struct op *op);			/* the request in op->action (SAFE) or op->intent */
 
 char *send_redirect(struct op *op);		/* the URL of a redirect verb, with its secrets; the caller frees */

@@ -129,21 +129,37 @@ static void note_attempt(struct op *op, const struct http_answer *answer)
 	op->attempt_count++;
 }
 
-static int64_t number_header(const struct op *op, const char *name)
+/* The value of a header of the last answer; "" if there is none. */
+static void header(const struct op *op, const char *name, char *out, size_t size)
 {
 	char start[64];
 	const char *line = buf_text(&op->headers);
 	int n = snprintf(start, sizeof start, "%s: ", name);
-	int64_t value = 0;
 
+	out[0] = '\0';
 	for (; line != NULL && *line != '\0'; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
 		if (strncmp(line, start, (size_t)n) == 0) {
-			char digits[24];
-
-			snprintf(digits, sizeof digits, "%.*s", (int)strspn(line + n, "0123456789"), line + n);
-			return text_int(digits, &value) ? value : 0;
+			snprintf(out, size, "%.*s", (int)strcspn(line + n, "\n"), line + n);
+			return;
 		}
-	return 0;
+}
+
+static int64_t number_header(const struct op *op, const char *name)
+{
+	char text[64];
+	int64_t value = 0;
+
+	header(op, name, text, sizeof text);
+	text[strspn(text, "0123456789")] = '\0';
+	return text_int(text, &value) ? value : 0;
+}
+
+int64_t op_answer_time(const struct op *op)
+{
+	char text[64];
+
+	header(op, "date", text, sizeof text);
+	return http_date(text);
 }
 
 static void sent(void *arg, const struct http_answer *answer)

@@ -417,3 +417,10 @@ void http_wakeup(struct http *h)
 {
 	curl_multi_wakeup(h->multi);
 }
+
+int64_t http_date(const char *text)
+{
+	time_t t = curl_getdate(text, NULL);
+
+	return t > 0 ? (int64_t)t * 1000 : 0;
+}
