@@ -149,12 +149,12 @@ int main(int argc, char **argv)
 	int rounds = argc > 1 ? (int)strtol(argv[1], NULL, 10) : getenv("TEST_LONG") != NULL ? 1000 : 50;
 	const char *fault;
 
+	stage_open(&stage);
 	seed = argc > 2 ? strtoull(argv[2], NULL, 10) : (uint64_t)clock_now() * 2654435761u + 1;
 	printf("# %d rounds, seed %llu\n", rounds, (unsigned long long)seed);
 	fflush(stdout);
 	acked = calloc(ACKED_MAX, sizeof *acked);
 	MUST(acked != NULL && seed != 0);
-	stage_open(&stage);
 	setup();
 	for (int i = 0; i < rounds; i++)
 		crash_round();

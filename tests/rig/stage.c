@@ -14,9 +14,9 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "core/base/clock.h"
 #include "tests/rig/warp.h"
 
 #define ANSWER_MS 60000
@@ -121,6 +121,9 @@ void stage_open(struct stage *s)
 	setenv("MPS_HOST", host, 1);
 	setenv("MPS_PLUGINS", plugins, 1);
 	shell("mkdir '%s' && cp '%s/plugins/sandbox.so' '%s'", plugins, s->build, plugins);
+	snprintf(s->clock, sizeof s->clock, "%s/clock", s->folder);
+	warp_map(s->clock);
+	setenv("MPS_CLOCK", s->clock, 1);	/* ours too, from its first use on */
 	sandbox_start(s);
 }
 
@@ -145,8 +148,8 @@ void stage_settled(const struct stage *s)
 
 enum came driver_start(struct driver *d, const struct stage *s, const char *store, const struct drive *how)
 {
-	char program[300], url[64], fail[200], sync[40], clock[200];
-	char *argv[] = {program, d->folder, url, NULL}, *env[] = {fail, sync, NULL};
+	char program[300], url[64], fail[200], sync[40], clock[220];
+	char *argv[] = {program, d->folder, url, NULL}, *env[] = {fail, sync, clock, NULL};
 
 	memset(d, 0, sizeof *d);
 	d->stage = s;
@@ -154,10 +157,14 @@ enum came driver_start(struct driver *d, const struct stage *s, const char *stor
 	mkdir(d->folder, 0700);
 	snprintf(program, sizeof program, "%s/crash/driver/driver", s->build);
 	snprintf(url, sizeof url, "%s", s->url);
-	snprintf(clock, sizeof clock, "%s/clock", d->folder);
+	if (how != NULL && how->own_clock)
+		snprintf(d->clock, sizeof d->clock, "%s/clock", d->folder);
+	else
+		snprintf(d->clock, sizeof d->clock, "%s", s->clock);
+	snprintf(clock, sizeof clock, "MPS_CLOCK=%s", d->clock);
 	snprintf(fail, sizeof fail, "MPS_FAILPOINT=%s", how != NULL && how->failpoint != NULL ? how->failpoint : "");
 	snprintf(sync, sizeof sync, "RIG_SYNC_FAIL=%d", how != NULL ? how->sync_fail : 0);
-	warp_map(clock);
+	warp_map(d->clock);
 	d->pid = child(argv, env, &d->in, &d->out);
 	return driver_await(d, ANSWER_MS);
 }
@@ -184,9 +191,18 @@ static void closed(struct driver *d)
 	d->pid = 0;
 }
 
+/* Not by clock_mono: the clock may jump while we wait. */
+static int64_t real_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 enum came driver_await(struct driver *d, int ms)
 {
-	int64_t until = clock_mono() + ms;
+	int64_t until = real_ms() + ms;
 
 	for (;;) {
 		struct pollfd wait = {d->out, POLLIN, 0};
@@ -208,7 +224,7 @@ enum came driver_await(struct driver *d, int ms)
 			closed(d);
 			return CAME_DEATH;
 		}
-		if (clock_mono() > until)
+		if (real_ms() > until)
 			return CAME_LATE;
 	}
 }
@@ -263,10 +279,7 @@ const char *driver_answer(const struct driver *d)
 
 void driver_warp(struct driver *d, int64_t ms)
 {
-	char clock[200];
-
-	snprintf(clock, sizeof clock, "%s/clock", d->folder);
-	warp_map(clock);
+	warp_map(d->clock);
 	warp_add(ms);
 }
 
@@ -295,7 +308,7 @@ static int parent_of(const char *pid)
 	return parent;
 }
 
-int driver_kill_hosts(struct driver *d)
+int driver_signal_hosts(const struct driver *d, int number)
 {
 	DIR *all = opendir("/proc");
 	struct dirent *e;
@@ -304,9 +317,14 @@ int driver_kill_hosts(struct driver *d)
 	MUST(all != NULL);
 	while ((e = readdir(all)) != NULL)
 		if (e->d_name[0] >= '1' && e->d_name[0] <= '9' && parent_of(e->d_name) == d->pid)
-			n += kill((pid_t)strtol(e->d_name, NULL, 10), SIGKILL) == 0;
+			n += kill((pid_t)strtol(e->d_name, NULL, 10), number) == 0;
 	closedir(all);
 	return n;
+}
+
+int driver_kill_hosts(const struct driver *d)
+{
+	return driver_signal_hosts(d, SIGKILL);
 }
 
 void driver_quit(struct driver *d)

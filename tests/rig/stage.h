@@ -14,25 +14,26 @@
 
 #include "tests/rig/rig.h"
 
-struct stage { char folder[100], url[64], build[200]; pid_t sandbox; };
+struct stage { char folder[100], url[64], build[200], clock[140]; pid_t sandbox; };
 void stage_open(struct stage *s);		/* a folder in memory if there is one, the sandbox, a folder of providers */
 void stage_close(struct stage *s);		/* ends the sandbox, removes the folder */
 void stage_settled(const struct stage *s);	/* what was sent to the sandbox before now has taken effect */
 
 /* A driver on a store of this stage. */
-struct driver { const struct stage *stage; pid_t pid; int in, out; char folder[160], line[512]; size_t held; char waiting[4096]; };
+struct driver { const struct stage *stage; pid_t pid; int in, out; char folder[160], clock[200], line[512]; size_t held; char waiting[4096]; };
 enum came { CAME_LINE, CAME_STOP, CAME_DEATH, CAME_LATE };
 
-struct drive { const char *failpoint; int sync_fail; };		/* NULL, 0: none */
+struct drive { const char *failpoint; int sync_fail; bool own_clock; };	/* NULL, 0: none; false: the stage's clock */
 enum came driver_start(struct driver *d, const struct stage *s, const char *store, const struct drive *how);	/* to its first line */
 enum came driver_await(struct driver *d, int ms);		/* an answer (in d->line), a SIGSTOP, or its end */
 enum came driver_say(struct driver *d, const char *words, ...) __attribute__((format(printf, 2, 3)));
 void driver_must(struct driver *d, const char *words, ...) __attribute__((format(printf, 2, 3)));	/* and is answered with ok */
 const char *driver_answer(const struct driver *d);		/* what stands behind "ok " */
 void driver_tell(struct driver *d, const char *words, ...) __attribute__((format(printf, 2, 3)));	/* without waiting */
-void driver_warp(struct driver *d, int64_t ms);			/* puts its clock forward, also while it is stopped */
+void driver_warp(struct driver *d, int64_t ms);			/* puts its clock forward (usually everybody's), also while it is stopped */
 void driver_kill(struct driver *d);				/* kill -9, and waits for its end */
-int driver_kill_hosts(struct driver *d);			/* kill -9 of its provider hosts; how many there were */
+int driver_signal_hosts(const struct driver *d, int number);	/* a signal to its provider hosts; how many there were */
+int driver_kill_hosts(const struct driver *d);			/* kill -9 of them */
 void driver_quit(struct driver *d);
 
 /* ---- stores ------------------------------------------------------------------------------------------------ */

@@ -4,10 +4,8 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "core/base/clock.h"
 #include "tests/rig/rig.h"
 
 static _Atomic int64_t *ahead;
@@ -26,26 +24,7 @@ void warp_map(const char *file)
 	close(fd);
 }
 
-static int64_t warped(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 + atomic_load(ahead);
-}
-
-void warp_use(void)
-{
-	MUST(ahead != NULL);
-	clock_fake(warped);
-}
-
 void warp_add(int64_t ms)
 {
 	atomic_fetch_add(ahead, ms);
-}
-
-void warp_set(int64_t ms)
-{
-	atomic_store(ahead, ms);
 }

@@ -119,10 +119,11 @@ struct many { char connection[ID_MAX]; int n; const char *text; };
 static enum rc many_write(struct cx *cx, struct db_conn *c, void *arg)
 {
 	const struct many *m = arg;
+	int64_t due = clock_now() - m->n;	/* all are due, in their order */
 	char text[256];
 
 	for (int i = 0; i < m->n; i++) {
-		struct rig_post p = {.connection = m->connection, .text = text};
+		struct rig_post p = {.connection = m->connection, .text = text, .due = due + i};
 
 		snprintf(text, sizeof text, "%s %d.", m->text, i);
 		rig_post_write(cx, c, &p);
@@ -282,7 +283,7 @@ static void obey(char *line)
 
 int main(int argc, char **argv)
 {
-	char line[2048], clock[300];
+	char line[2048];
 	const char *fail_at = getenv("RIG_SYNC_FAIL");
 	int64_t n = 0;
 
@@ -291,9 +292,7 @@ int main(int argc, char **argv)
 	log_set(getenv("TEST_LOG") ? LOG_INFO : LOG_ERROR);
 	snprintf(rig.folder, sizeof rig.folder, "%s", argv[1]);
 	snprintf(rig.sandbox_url, sizeof rig.sandbox_url, "%s", argv[2]);
-	snprintf(clock, sizeof clock, "%s/clock", rig.folder);
-	warp_map(clock);
-	warp_use();
+	warp_map(getenv("MPS_CLOCK"));
 	if (fail_at != NULL && text_int(fail_at, &n)) {
 		shim_register();
 		atomic_store(&shim_fail_at, (int)n);
