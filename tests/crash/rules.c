@@ -103,7 +103,8 @@ TEST(rule_7_canceled_while_processing_it_is_never_sent)
 	scene_open(&s, "cancel-processing", "handle");
 	settings(&s, "handle", ",\"processing_ms\":400");
 	post(&s, "x");
-	waits_for(&s, "SELECT COUNT(*) FROM delivery d JOIN operation o ON o.delivery_id = d.id WHERE d.state = 'processing' AND o.event = 'timer'");
+	waits_for(&s, "SELECT COUNT(*) FROM delivery d JOIN operation o ON o.delivery_id = d.id WHERE d.state = 'processing'"
+		  " AND o.event = 'timer'");
 	driver_must(&s.d, "cancel %s", s.dlv);
 	CHECK_STR(driver_answer(&s.d), "canceled");
 	driver_must(&s.d, "warp 5000");

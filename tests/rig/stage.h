@@ -23,8 +23,10 @@ void stage_settled(const struct stage *s);	/* what was sent to the sandbox befor
 struct driver { const struct stage *stage; pid_t pid; int in, out; char folder[160], clock[200], line[512]; size_t held; char waiting[4096]; };
 enum came { CAME_LINE, CAME_STOP, CAME_DEATH, CAME_LATE };
 
-struct drive { const char *failpoint; int sync_fail; bool own_clock; };	/* NULL, 0: none; false: the stage's clock */
-enum came driver_start(struct driver *d, const struct stage *s, const char *store, const struct drive *how);	/* to its first line */
+/* NULL, 0: none; own_clock false: the stage's. */
+struct drive { const char *failpoint; int sync_fail; bool own_clock; };
+/* To its first line. */
+enum came driver_start(struct driver *d, const struct stage *s, const char *store, const struct drive *how);
 enum came driver_await(struct driver *d, int ms);		/* an answer (in d->line), a SIGSTOP, or its end */
 enum came driver_say(struct driver *d, const char *words, ...) __attribute__((format(printf, 2, 3)));
 void driver_must(struct driver *d, const char *words, ...) __attribute__((format(printf, 2, 3)));	/* and is answered with ok */
