@@ -308,6 +308,7 @@ void claim_due(struct engine *e)
 	for (size_t i = 0; i < sizeof states / sizeof states[0] && s->room > 0; i++)
 		claim_state(s, states[i]);
 	db_give(s->c);
-	e->scan_at = s->room > 0 ? s->next : s->now + 5;	/* full: come back as soon as this batch is out */
+	e->scan_at = s->room > 0 ? s->next : 0;	/* full: come back as soon as this batch is out */
+	e->scanned_at = clock_mono();
 	free(s);
 }

@@ -15,6 +15,7 @@
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/model/data_key.h"
+#include "core/model/post.h"
 
 #define RETRY_MS 500
 
@@ -82,8 +83,11 @@ static bool move(struct db_conn *c, struct op *op, int64_t now)
 
 	if (op->change.claim && delivery_claim(c, &op->d, op->e->epoch, now, delivery_deadline(DELIVERY_PROCESSING, now)) <= 0)
 		return false;
-	if (!op->change.move)
+	if (!op->change.move) {
+		if (op->change.claim)
+			post_derive(c, op->d.id, now);
 		return true;
+	}
 	n = delivery_move(c, m, now);
 	if (n == 0 && m->to == DELIVERY_PUBLISHED)
 		n = delivery_prove(c, m, now);

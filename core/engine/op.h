@@ -131,6 +131,7 @@ struct engine {
 	int64_t commit_retry_at;
 	/* claiming */
 	int64_t scan_at;			/* next time to look for due rows; 0: now */
+	int64_t scanned_at;			/* when it was last done, by clock_mono */
 	int64_t clean_at;
 	struct org_due *orgs;			/* sorted by id; claimed: number of the last claim */
 	int org_count;

@@ -18,6 +18,7 @@
 
 #define GAP_MS 20000		/* a process that stood still for longer asks whether it is still the owner */
 #define CLEAN_MS 10000
+#define SCAN_GAP_MS 5		/* under load every turn ends something; a scan looks at every op in work */
 #define IDLE_MS 1000
 #define OPS_MAX 16384
 
@@ -109,15 +110,23 @@ static bool woken(struct engine *e)
 static int turn_ms(struct engine *e)
 {
 	int ms = until_timer(e, IDLE_MS), hosts = hosts_timeout(e->hosts);
-	int64_t due = e->scan_at - clock_now();
+	int64_t due = e->scan_at - clock_now(), rest = e->scanned_at + SCAN_GAP_MS - clock_mono();
 
 	if (hosts >= 0 && hosts < ms)
 		ms = hosts;
 	if (e->out_count > 0 && !e->out_running && ms > 100)
 		ms = 100;
+	if (due < rest)
+		due = rest;
 	if (!e->stopping && due < ms)
 		ms = due > 0 ? (int)due : 0;
 	return ms;
+}
+
+static bool scan_due(const struct engine *e)
+{
+	return !e->stopping && clock_now() >= e->scan_at && clock_mono() >= e->scanned_at + SCAN_GAP_MS && e->active < OPS_MAX - 512 &&
+	       (e->out_count == 0 || e->out_running);
 }
 
 bool engine_turn(struct engine *e)
@@ -133,7 +142,7 @@ bool engine_turn(struct engine *e)
 	provide_turn(e);
 	if (woken(e))
 		e->scan_at = 0;
-	if (!e->stopping && clock_now() >= e->scan_at && e->active < OPS_MAX - 512 && (e->out_count == 0 || e->out_running))
+	if (scan_due(e))
 		claim_due(e);
 	clean_turn(e);
 	commit_flush(e);

@@ -185,15 +185,11 @@ int64_t delivery_prove(struct db_conn *c, const struct delivery_move *m, int64_t
 
 int64_t delivery_claim(struct db_conn *c, const struct delivery *d, int64_t epoch, int64_t now, int64_t deadline)
 {
-	int64_t n = db_run(c,
+	return db_run(c,
 		"UPDATE delivery SET state = 'processing', reason = NULL, owner_epoch = ?2, claim = claim + 1, due_at = NULL, deadline_at = ?3,"
 		" overdue = 0, claimed_at = COALESCE(claimed_at, ?4), version = version + 1, updated_at = ?4"
 		" WHERE id = ?1 AND state = 'queued' AND due_at <= ?5 AND claim = ?6 AND content_version = ?7 AND organization_id = ?8",
 		"siiiiiis", d->id, epoch, deadline, now, now, d->claim, d->content_version, d->owner.organization_id);
-
-	if (n > 0)
-		post_derive(c, d->id, now);
-	return n;
 }
 
 bool delivery_removed(struct db_conn *c, const char *id, const char *organization_id, int64_t now)

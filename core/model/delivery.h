@@ -66,7 +66,8 @@ int64_t delivery_move(struct db_conn *c, const struct delivery_move *m, int64_t 
  * committing and unconfirmed into published. */
 int64_t delivery_prove(struct db_conn *c, const struct delivery_move *m, int64_t now);
 
-/* Turns a claimable row into processing under epoch and content version. */
+/* Turns a claimable row into processing under epoch and content version.  The post's status is derived by the
+ * move that follows in the same closure, or by the caller. */
 int64_t delivery_claim(struct db_conn *c, const struct delivery *d, int64_t epoch, int64_t now, int64_t deadline);
 
 /* A published delivery was removed at the platform, by our request.  False if it was told before. */

@@ -51,6 +51,8 @@ static void ask_one(void *arg, uint64_t n, struct buf *out)
 		 a->p->org[0].key);
 }
 
+typedef void ask_fn(void *arg, uint64_t n, struct buf *out);
+
 static void asking_new(struct asking *a)
 {
 	time_t at = time(NULL) + 24 * 3600;
@@ -61,7 +63,7 @@ static void asking_new(struct asking *a)
 	strftime(a->tomorrow, sizeof a->tomorrow, "%Y-%m-%dT%H:%M:%SZ", &t);
 }
 
-static struct load_seen measure(const struct place *p, struct asking *a, void (*ask)(void *, uint64_t, struct buf *), double rate, double run_s)
+static struct load_seen measure(const struct place *p, struct asking *a, ask_fn *ask, double rate, double run_s)
 {
 	struct load l = {.port = p->port, .connections = CONNECTIONS, .rate = rate, .warm_s = 0.5, .run_s = run_s, .ask = ask, .arg = a};
 	struct load_seen seen;
@@ -73,7 +75,7 @@ static struct load_seen measure(const struct place *p, struct asking *a, void (*
 	return seen;
 }
 
-static double web_ceiling(struct asking *a, void (*ask)(void *, uint64_t, struct buf *), size_t body, double run_s)
+static double web_ceiling(struct asking *a, ask_fn *ask, size_t body, double run_s)
 {
 	struct load l = {.connections = CONNECTIONS, .warm_s = 0.5, .run_s = run_s, .ask = ask, .arg = a};
 

@@ -98,7 +98,8 @@ void bench_deliver(const struct bench *b)
 		"curl_multi alone", "4000, 70 %"});
 	report_row(&(struct row){"deliveries_in_flight", "  most at once at the far side", "", most, IN_FLIGHT, "[engine] in_flight", NULL});
 	report_row(&(struct row){"delivery_cpu_us", "  the core's CPU time for each", "us", burst.cpu_us, 0, NULL, NULL});
-	report_row(&(struct row){"deliveries_ceiling_per_s", "  ceiling: curl_multi, fresh connections, 1,000 at once", "/s", ceiling, 0, NULL, NULL});
+	report_row(&(struct row){"deliveries_ceiling_per_s", "  ceiling: curl_multi, fresh connections, 1,000 at once", "/s", ceiling, 0, NULL,
+		NULL});
 	run(&even);
 	report_row(&(struct row){"due_lateness_p50_ms", "lateness at the far side at 500/s, p50", "ms", late_ms(&stub, 0.5), 0, NULL, NULL});
 	report_row(&(struct row){"due_lateness_p99_ms", "lateness at the far side at 500/s, p99", "ms", late_ms(&stub, 0.99), 0, NULL, NULL});

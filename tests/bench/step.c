@@ -96,7 +96,8 @@ void bench_step(const struct bench *b)
 	while (now_us() - began < (b->quick ? 1500000 : 5000000))
 		turn(&s);
 	took = (double)(now_us() - began) / 1e6;
-	report_row(&(struct row){"steps_per_s", "steps a second through one provider host", "/s", (double)(s.answered - from) / took, 0, NULL, NULL});
+	report_row(&(struct row){"steps_per_s", "steps a second through one provider host", "/s", (double)(s.answered - from) / took, 0, NULL,
+		NULL});
 	s.last = true;
 	while (s.answered < s.asked)
 		turn(&s);

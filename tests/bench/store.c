@@ -89,8 +89,8 @@ static enum rc user_write(struct cx *cx, struct db_conn *c, struct peopling *w, 
 
 	snprintf(external, sizeof external, "user-%d", n);
 	id_new(p->user, "eu");
-	db_run(c, "INSERT INTO end_user (id, organization_id, app_id, live, external_id, created_at, updated_at) VALUES (?1, ?2, ?3, 0, ?4, ?5, ?5)",
-	       "ssssi", p->user, w->p->org[p->org].id, w->p->org[p->org].app, external, clock_now());
+	db_run(c, "INSERT INTO end_user (id, organization_id, app_id, live, external_id, created_at, updated_at)"
+	       " VALUES (?1, ?2, ?3, 0, ?4, ?5, ?5)", "ssssi", p->user, w->p->org[p->org].id, w->p->org[p->org].app, external, clock_now());
 	return data_key_create(cx, c, w->s->i.vault, w->p->org[p->org].id, p->user);
 }
 
@@ -161,7 +161,7 @@ static void post_write(struct db_conn *c, struct posting *w, int64_t i, int64_t 
 	const struct posts *what = w->what;
 	const struct person *p = &w->p->at[i % w->p->count];
 	const char *org = w->p->org[p->org].id, *app = w->p->org[p->org].app;
-	int64_t due = what->due_at + i * what->step_ms;
+	int64_t due = what->due_at + i * what->step_ms, each = what->id_count > 0 ? what->count / what->id_count : 1;
 	bool open = text_eq(what->state, "queued");
 	char post[ID_MAX], delivery[ID_MAX], text[160], hash[72];
 	uint64_t random[4];
@@ -173,15 +173,15 @@ static void post_write(struct db_conn *c, struct posting *w, int64_t i, int64_t 
 		 (unsigned long long)random[2], (unsigned long long)random[3]);
 	snprintf(text, sizeof text, "The weekly letter is out, number %lld: what we learned, what we built and what comes next. due=%lld",
 		 (long long)i, (long long)due);
-	db_run(c, "INSERT INTO post (id, organization_id, app_id, live, end_user_id, status, mode, text, body, scheduled_at, max_late_ms, on_missed,"
-	       " created_at, updated_at) VALUES (?1, ?2, ?3, 0, ?4, ?5, 'schedule', ?6, '{}', ?7, 21600000, 'publish', ?8, ?8)", "ssssssii", post, org,
-	       app, p->user, open ? "scheduled" : "published", text, due, now);
-	db_run(c, "INSERT INTO delivery (id, organization_id, app_id, live, post_id, connection_id, platform, provider, text, content, content_hash,"
-	       " state, scheduled_at, due_at, late_after, on_missed, created_at, updated_at) VALUES (?1, ?2, ?3, 0, ?4, ?5, 'sandbox', 'sandbox', ?6,"
-	       " '{\"options\":{},\"media\":[]}', ?7, ?8, ?9, ?10, ?9 + 21600000, 'publish', ?11, ?11)", "ssssssssioi", delivery, org, app, post,
-	       p->connection, text, hash, what->state, due, open ? due : (int64_t)0, now);
-	if (what->ids != NULL && what->id_count > 0 && i % (what->count / what->id_count) == 0 && i / (what->count / what->id_count) < what->id_count)
-		memcpy(what->ids[i / (what->count / what->id_count)], post, ID_MAX);
+	db_run(c, "INSERT INTO post (id, organization_id, app_id, live, end_user_id, status, mode, text, body, scheduled_at, max_late_ms,"
+	       " on_missed, created_at, updated_at) VALUES (?1, ?2, ?3, 0, ?4, ?5, 'schedule', ?6, '{}', ?7, 21600000, 'publish', ?8, ?8)",
+	       "ssssssii", post, org, app, p->user, open ? "scheduled" : "published", text, due, now);
+	db_run(c, "INSERT INTO delivery (id, organization_id, app_id, live, post_id, connection_id, platform, provider, text, content,"
+	       " content_hash, state, scheduled_at, due_at, late_after, on_missed, created_at, updated_at) VALUES (?1, ?2, ?3, 0, ?4, ?5,"
+	       " 'sandbox', 'sandbox', ?6, '{\"options\":{},\"media\":[]}', ?7, ?8, ?9, ?10, ?9 + 21600000, 'publish', ?11, ?11)",
+	       "ssssssssioi", delivery, org, app, post, p->connection, text, hash, what->state, due, open ? due : (int64_t)0, now);
+	if (what->ids != NULL && i % each == 0 && i / each < what->id_count)
+		memcpy(what->ids[i / each], post, ID_MAX);
 }
 
 static enum rc posts_write(struct cx *cx, struct db_conn *c, void *arg)
@@ -252,8 +252,8 @@ static void delivery_copy(struct db_conn *c, const struct copying *w, int i, con
 
 	id_new(id, "dlv");
 	id_random(r, sizeof r);
-	snprintf(hash, sizeof hash, "%016llx%016llx%016llx%016llx", (unsigned long long)r[0], (unsigned long long)r[1], (unsigned long long)r[2],
-		 (unsigned long long)r[3]);
+	snprintf(hash, sizeof hash, "%016llx%016llx%016llx%016llx", (unsigned long long)r[0], (unsigned long long)r[1],
+		 (unsigned long long)r[2], (unsigned long long)r[3]);
 	db_run(c, "INSERT INTO delivery (id, organization_id, app_id, live, post_id, connection_id, platform, provider, text, content,"
 	       " content_hash, state, scheduled_at, due_at, late_after, on_missed, created_at, updated_at)"
 	       " SELECT ?1, organization_id, app_id, live, ?2, connection_id, platform, provider, text, content, ?3, state, scheduled_at, due_at,"
@@ -270,14 +270,14 @@ static enum rc copy(struct cx *cx, struct db_conn *c, void *arg)
 	id_new(post, "post");
 	id_new(event, "evt");
 	id_new(key, "key");
-	db_run(c, "INSERT INTO post (id, organization_id, app_id, live, end_user_id, status, mode, text, body, scheduled_at, max_late_ms, on_missed,"
-	       " tags, metadata, created_at, updated_at) SELECT ?1, organization_id, app_id, live, end_user_id, status, mode, text, body,"
-	       " scheduled_at, max_late_ms, on_missed, tags, metadata, ?2, ?2 FROM post WHERE id = ?3", "sis", post, now, w->post);
+	db_run(c, "INSERT INTO post (id, organization_id, app_id, live, end_user_id, status, mode, text, body, scheduled_at, max_late_ms,"
+	       " on_missed, tags, metadata, created_at, updated_at) SELECT ?1, organization_id, app_id, live, end_user_id, status, mode, text,"
+	       " body, scheduled_at, max_late_ms, on_missed, tags, metadata, ?2, ?2 FROM post WHERE id = ?3", "sis", post, now, w->post);
 	for (int i = 0; i < w->deliveries; i++)
 		delivery_copy(c, w, i, post, now);
 	db_run(c, "INSERT INTO event (sequence, id, organization_id, app_id, live, type, end_user_id, external_user_id, data, created_at)"
-	       " SELECT ?1, ?2, organization_id, app_id, live, type, end_user_id, external_user_id, data, ?3 FROM event WHERE sequence = ?4", "isii",
-	       db_sequence(c, "event"), event, now, w->event);
+	       " SELECT ?1, ?2, organization_id, app_id, live, type, end_user_id, external_user_id, data, ?3 FROM event WHERE sequence = ?4",
+	       "isii", db_sequence(c, "event"), event, now, w->event);
 	db_run(c, "INSERT INTO idempotency (organization_id, app_id, live, key, fingerprint, status, answer, request_id, created_at)"
 	       " SELECT organization_id, app_id, live, ?1, fingerprint, status, answer, request_id, ?2 FROM idempotency"
 	       " WHERE organization_id = ?3 AND app_id = ?4 AND live = 0 AND key = ?5", "sisss", key, now, w->org, w->app, w->key);
