@@ -16,7 +16,6 @@
 #include "core/base/text.h"
 
 #define PAGE 200
-#define PAGES 5
 #define SCAN_MS 5000		/* look at least this often: the wall clock may have been set */
 #define SET_SIZE 16384		/* ids in work; a power of two over four times the ops */
 
@@ -62,6 +61,12 @@ static void note_op(struct scan *s, const struct op *op)
 	in_work(s, op->d.id);
 	if (!op->looking && (!op->accepted || op->state == DELIVERY_COMMITTING))
 		in_work(s, op->d.connection_id);
+}
+
+/* What only waits for the commit of its end holds no place: the next one goes out meanwhile. */
+static bool is_ending(const struct op *op)
+{
+	return op->at == OP_COMMITTING && op->change.after == AFTER_END;
 }
 
 /* ---- one delivery -------------------------------------------------------------------------------------- */
@@ -121,40 +126,24 @@ static void admit(struct scan *s, const char *delivery_id)
 
 /* ---- one organization ---------------------------------------------------------------------------------- */
 
-struct candidate { char id[ID_MAX], connection_id[ID_MAX]; };
-
-static int read_page(struct scan *s, const char *state, const char *org, int offset, struct candidate *page)
-{
-	int n = 0;
-	STMT_AUTO struct stmt *q = db_query(s->c,
-		"SELECT id, connection_id FROM delivery WHERE state = ?1 AND organization_id = ?2 AND due_at <= ?3"
-		" ORDER BY due_at LIMIT 200 OFFSET ?4", "ssii", state, org, s->now, (int64_t)offset);
-
-	while (n < PAGE && db_next(q)) {
-		snprintf(page[n].id, ID_MAX, "%s", db_text_or(q, 0, ""));
-		snprintf(page[n].connection_id, ID_MAX, "%s", db_text_or(q, 1, ""));
-		n++;
-	}
-	return n;
-}
-
-/* Admits up to share rows of an organization; returns how many. */
+/* Admits up to share rows of an organization; returns how many.  Rows in work still stand there until their
+ * claim is committed. */
 static int claim_org(struct scan *s, const char *state, const char *org, int share)
 {
 	bool ordered = text_eq(state, "queued");
-	struct candidate *page = malloc(sizeof *page * PAGE);
-	int taken = 0, n = PAGE;
+	char id[ID_MAX];
+	int taken = 0;
+	STMT_AUTO struct stmt *q = db_query(s->c,
+		"SELECT id, connection_id FROM delivery WHERE state = ?1 AND organization_id = ?2 AND due_at <= ?3 ORDER BY due_at LIMIT 1000",
+		"ssi", state, org, s->now);
 
-	for (int p = 0; page != NULL && p < PAGES && n == PAGE && taken < share && s->room > 0; p++) {
-		n = read_page(s, state, org, p * PAGE, page);
-		for (int i = 0; i < n && taken < share && s->room > 0; i++) {
-			if (is_in_work(s, page[i].id) || (ordered && is_in_work(s, page[i].connection_id)))
-				continue;
-			admit(s, page[i].id);
-			taken++;
-		}
+	while (taken < share && s->room > 0 && db_next(q)) {
+		snprintf(id, sizeof id, "%s", db_text_or(q, 0, ""));
+		if (is_in_work(s, id) || (ordered && is_in_work(s, db_text_or(q, 1, ""))))
+			continue;
+		admit(s, id);
+		taken++;
 	}
-	free(page);
 	return taken;
 }
 
@@ -291,7 +280,7 @@ void claim_due(struct engine *e)
 {
 	static const char *const states[] = {"unconfirmed", "awaiting_platform", "awaiting_user", "queued"};
 	struct scan *s = calloc(1, sizeof *s);
-	int limit = e->config.conf->in_flight > 0 ? e->config.conf->in_flight : 1000;
+	int limit = e->config.conf->in_flight > 0 ? e->config.conf->in_flight : 1000, open = 0;
 	int batch = e->config.conf->claim_batch > 0 ? e->config.conf->claim_batch : 200;
 
 	if (s == NULL)
@@ -299,10 +288,12 @@ void claim_due(struct engine *e)
 	s->e = e;
 	s->now = clock_now();
 	s->next = s->now + SCAN_MS;
-	s->room = limit - e->active < batch ? limit - e->active : batch;
 	s->c = db_take(e->db);
-	for (const struct op *op = e->ops.next; op != &e->ops; op = op->next)
+	for (const struct op *op = e->ops.next; op != &e->ops; op = op->next) {
 		note_op(s, op);
+		open += !is_ending(op);
+	}
+	s->room = limit - open < batch ? limit - open : batch;
 	claim_operations(s);
 	refresh_due(e, s->c, s->now);
 	for (size_t i = 0; i < sizeof states / sizeof states[0] && s->room > 0; i++)

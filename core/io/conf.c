@@ -73,7 +73,7 @@ static const struct spec specs[] = {
 		"tests only: addresses with port, separated by blanks or commas, that outgoing requests may reach although they are "
 		"not public, also by plain http"},
 	{"egress", "ca_file", TYPE_PATH, C(ca_file), 0, 0, NULL, "certificate authorities for outgoing TLS; default: the system's"},
-	{"engine", "in_flight", TYPE_NUMBER, C(in_flight), 1, 10000, "1000", "operations open at once"},
+	{"engine", "in_flight", TYPE_NUMBER, C(in_flight), 1, 10000, "1000", "operations between their claim and their end at once"},
 	{"engine", "request_timeout_ms", TYPE_NUMBER, C(request_timeout_ms), 100, 600000, "60000",
 	 "a request to a platform without an answer for so long counts as lost"},
 	{"engine", "claim_batch", TYPE_NUMBER, C(claim_batch), 1, 200, "200", "due deliveries claimed in one write"},

@@ -1,5 +1,6 @@
 /*
- * Transfers on one curl_multi, and the judgement of how each one ended.
+ * Transfers on one curl_multi, and the judgement of how each one ended.  Its sockets lie in an epoll, so that a
+ * turn costs what happened in it, not what is under way.
  *
  * The one thing to know: "unsent" is claimed only when libcurl counted no byte of the request and no answer was
  * seen; whatever else ends without a whole answer is lost.  A request that must not be repeated goes out on a
@@ -16,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "core/base/failpoint.h"
@@ -25,6 +28,7 @@
 #include "core/io/http_out.h"
 
 #define IDLE_MAX 64L			/* connections kept for the next transfer */
+#define EVENTS_MAX 256
 
 struct http_transfer {
 	struct http *http;
@@ -51,8 +55,8 @@ struct http {
 	size_t answer_max;
 	struct list running, ended;
 	int count;
-	struct curl_waitfd *fds;		/* room for wait_room descriptors */
-	struct pollfd *polls;
+	int sockets, wakeup;			/* an epoll of libcurl's sockets; an eventfd */
+	struct pollfd *polls;			/* room for wait_room descriptors */
 	unsigned wait_room;
 };
 
@@ -102,10 +106,16 @@ static bool config_take(struct http *h, const struct http_config *config)
 	return h->ca_file != NULL;
 }
 
+static int socket_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg);
+
 static bool multi_setup(struct http *h)
 {
 	h->multi = curl_multi_init();
-	return h->multi != NULL &&
+	h->sockets = epoll_create1(EPOLL_CLOEXEC);
+	h->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return h->multi != NULL && h->sockets >= 0 && h->wakeup >= 0 &&
+	       curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, socket_watch) == CURLM_OK &&
+	       curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h) == CURLM_OK &&
 	       curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) == CURLM_OK &&
 	       curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, IDLE_MAX) == CURLM_OK;
 }
@@ -124,9 +134,10 @@ enum rc http_open(struct cx *cx, const struct http_config *config, struct http *
 	h = calloc(1, sizeof(*h));
 	if (h == NULL)
 		return fail(cx, RC_NOMEM, "out of memory");
+	h->sockets = h->wakeup = -1;
 	rc = http_guard_init(cx, &h->guard, config);
 	if (rc == RC_OK && (!config_take(h, config) || !multi_setup(h)))
-		rc = fail(cx, RC_NOMEM, "out of memory");
+		rc = fail(cx, RC_NOMEM, "out of memory or descriptors");
 	if (rc == RC_OK)
 		*ret = h;
 	else
@@ -164,8 +175,11 @@ void http_close(struct http *h)
 	list_drop(&h->ended);
 	curl_multi_cleanup(h->multi);
 	http_guard_free(&h->guard);
+	if (h->sockets >= 0)
+		close(h->sockets);
+	if (h->wakeup >= 0)
+		close(h->wakeup);
 	free(h->ca_file);
-	free(h->fds);
 	free(h->polls);
 	free(h);
 }
@@ -333,15 +347,12 @@ static void conclude(struct http_transfer *t, CURLcode code)
 	list_add(&t->http->ended, t);
 }
 
-static void work(struct http *h)
+static void collect(struct http *h)
 {
 	struct http_transfer *t = NULL;
-	int running = 0, left = 0;
 	CURLMsg *message;
-	CURLMcode code = curl_multi_perform(h->multi, &running);
+	int left = 0;
 
-	if (code != CURLM_OK)
-		log_error("http", "curl_multi_perform: %s", curl_multi_strerror(code));
 	while ((message = curl_multi_info_read(h->multi, &left)) != NULL) {
 		CURLcode result = message->data.result;
 
@@ -349,6 +360,15 @@ static void work(struct http *h)
 		    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t) == CURLE_OK)
 			conclude(t, result);
 	}
+}
+
+static void act(struct http *h, curl_socket_t fd, int what)
+{
+	int running = 0;
+	CURLMcode code = curl_multi_socket_action(h->multi, fd, what, &running);
+
+	if (code != CURLM_OK)
+		log_error("http", "curl_multi_socket_action: %s", curl_multi_strerror(code));
 }
 
 /* Only those that had ended before: a done function may send again and be refused again. */
@@ -367,55 +387,100 @@ static void deliver(struct http *h)
 	}
 }
 
+/* ---- waiting ---- */
+
+/* libcurl says which sockets it waits for; a socket is forgotten by the kernel when it is closed. */
+static int socket_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+{
+	struct http *h = arg;
+	struct epoll_event e = { .data.fd = fd };
+
+	(void)easy, (void)socket_arg;
+	if (what == CURL_POLL_REMOVE) {
+		epoll_ctl(h->sockets, EPOLL_CTL_DEL, fd, NULL);
+		return 0;
+	}
+	e.events = (what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
+	if (epoll_ctl(h->sockets, EPOLL_CTL_MOD, fd, &e) == 0 || (errno == ENOENT && epoll_ctl(h->sockets, EPOLL_CTL_ADD, fd, &e) == 0))
+		return 0;
+	log_error("http", "socket %d cannot be watched: %s", (int)fd, strerror(errno));
+	return -1;
+}
+
+static void sockets_work(struct http *h)
+{
+	struct epoll_event events[EVENTS_MAX];
+	int n;
+
+	do {
+		n = epoll_wait(h->sockets, events, EVENTS_MAX, 0);
+		for (int i = 0; i < n; i++)
+			act(h, events[i].data.fd, (events[i].events & EPOLLIN ? CURL_CSELECT_IN : 0) |
+						  (events[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+						  (events[i].events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0));
+	} while (n == EVENTS_MAX);
+}
+
+/* Starts what was sent since, ends what is over its time; milliseconds until the next one of these, at most ms. */
+static int timers_work(struct http *h, int ms)
+{
+	long next = -1;
+
+	curl_multi_timeout(h->multi, &next);
+	if (next == 0) {
+		act(h, CURL_SOCKET_TIMEOUT, 0);
+		curl_multi_timeout(h->multi, &next);
+	}
+	return next >= 0 && next < ms ? (int)next : ms;
+}
+
 static bool wait_fits(struct http *h, unsigned count)
 {
 	if (count <= h->wait_room)
 		return true;
-	free(h->fds);
 	free(h->polls);
-	h->fds = calloc(count, sizeof(*h->fds));
 	h->polls = calloc(count, sizeof(*h->polls));
-	h->wait_room = h->fds != NULL && h->polls != NULL ? count : 0;
+	h->wait_room = h->polls != NULL ? count : 0;
 	return h->wait_room >= count;
 }
 
-/* libcurl tells no hang-up and no error of the extra descriptors, so they are asked again by poll itself. */
 static void wait_some(struct http *h, struct http_wait *waits, unsigned count, int ms)
 {
-	int ready = 0;
+	uint64_t wakeups;
 
-	if (!wait_fits(h, count)) {
+	if (!wait_fits(h, count + 2)) {
 		log_error("http", "out of memory");
 		abort();
 	}
-	for (unsigned i = 0; i < count; i++) {
-		short events = waits[i].events;
-
-		h->fds[i].fd = waits[i].fd;
-		h->fds[i].events = (short)((events & POLLIN ? CURL_WAIT_POLLIN : 0) |
-					   (events & POLLPRI ? CURL_WAIT_POLLPRI : 0) |
-					   (events & POLLOUT ? CURL_WAIT_POLLOUT : 0));
-		h->fds[i].revents = 0;
-		h->polls[i] = (struct pollfd){ .fd = waits[i].fd, .events = events };
-	}
-	curl_multi_poll(h->multi, h->fds, count, ms, &ready);
-	if (count > 0)
-		poll(h->polls, count, 0);
+	h->polls[0] = (struct pollfd){ .fd = h->sockets, .events = POLLIN };
+	h->polls[1] = (struct pollfd){ .fd = h->wakeup, .events = POLLIN };
 	for (unsigned i = 0; i < count; i++)
-		waits[i].revents = h->polls[i].revents;
+		h->polls[i + 2] = (struct pollfd){ .fd = waits[i].fd, .events = waits[i].events };
+	if (poll(h->polls, count + 2, ms) < 0)
+		for (unsigned i = 0; i < count + 2; i++)
+			h->polls[i].revents = 0;
+	for (unsigned i = 0; i < count; i++)
+		waits[i].revents = h->polls[i + 2].revents;
+	if (h->polls[1].revents != 0)
+		(void)!read(h->wakeup, &wakeups, sizeof(wakeups));
 }
 
 void http_turn(struct http *h, struct http_wait *waits, unsigned count, int ms)
 {
-	work(h);
+	ms = timers_work(h, ms);
+	collect(h);
 	wait_some(h, waits, count, h->ended.first != NULL ? 0 : ms);
-	work(h);
+	sockets_work(h);
+	timers_work(h, 0);
+	collect(h);
 	deliver(h);
 }
 
 void http_wakeup(struct http *h)
 {
-	curl_multi_wakeup(h->multi);
+	uint64_t one = 1;
+
+	(void)!write(h->wakeup, &one, sizeof(one));
 }
 
 int64_t http_date(const char *text)
