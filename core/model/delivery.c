@@ -98,36 +98,36 @@ bool delivery_load(struct db_conn *c, const char *id, const char *organization_i
 	return true;
 }
 
+static void event_write(struct buf *out, struct stmt *s)
+{
+	static const char *const names[] = {"id", "postId", "connectionId", "platform", "status", "statusReason", "remotePostId", "remotePostUrl"};
+	const char *error = db_text(s, 11);
+	struct jsonw w;
+
+	jsonw_init(&w, out);
+	jsonw_object(&w, "");
+	jsonw_object(&w, "object");
+	for (int i = 0; i < (int)(sizeof names / sizeof names[0]); i++)
+		jsonw_text(&w, names[i], db_text(s, i + 3));
+	jsonw_raw(&w, "error", error, error ? strlen(error) : 0);
+	jsonw_object_end(&w);
+	jsonw_object_end(&w);
+	jsonw_end(&w);
+}
+
 /* The event of the state reached: the delivery as it stands now, without content. */
 static void announce(struct db_conn *c, const char *id, const char *type, int64_t now)
 {
-	struct buf data;
-	struct jsonw w;
-	struct arena a;
-	struct delivery d = {0};
+	BUF_AUTO struct buf data;
+	STMT_AUTO struct stmt *s = db_query(c,
+		"SELECT organization_id, app_id, live, id, post_id, connection_id, platform, state, reason, remote_id, remote_url, error"
+		" FROM delivery WHERE id = ?1", "s", id);
 
-	arena_init(&a, 4u << 20);
 	buf_init(&data, 1u << 20);
-	if (delivery_load(c, id, NULL, &a, &d)) {
-		jsonw_init(&w, &data);
-		jsonw_object(&w, "");
-		jsonw_object(&w, "object");
-		jsonw_text(&w, "id", d.id);
-		jsonw_text(&w, "postId", d.post_id);
-		jsonw_text(&w, "connectionId", d.connection_id);
-		jsonw_text(&w, "platform", d.platform);
-		jsonw_text(&w, "status", delivery_state_name(d.state));
-		jsonw_text(&w, "statusReason", d.reason);
-		jsonw_text(&w, "remotePostId", d.remote_id);
-		jsonw_text(&w, "remotePostUrl", d.remote_url);
-		jsonw_raw(&w, "error", d.error, d.error ? strlen(d.error) : 0);
-		jsonw_object_end(&w);
-		jsonw_object_end(&w);
-		jsonw_end(&w);
-		event_add(c, &d.owner, type, NULL, buf_text(&data), now);
-	}
-	buf_free(&data);
-	arena_free(&a);
+	if (!db_next(s))
+		return;
+	event_write(&data, s);
+	event_add(c, &(struct owner){db_text(s, 0), db_text(s, 1), db_int(s, 2)}, type, NULL, buf_text(&data), now);
 }
 
 static void followed(struct db_conn *c, const struct delivery_move *m, int64_t now)
@@ -139,7 +139,11 @@ static void followed(struct db_conn *c, const struct delivery_move *m, int64_t n
 		       " AND organization_id = ?3", "iss", now, m->id, m->owner->organization_id);
 	if (m->to == DELIVERY_PUBLISHED || m->to == DELIVERY_FAILED || m->to == DELIVERY_CANCELED || m->to == DELIVERY_SKIPPED)
 		post_children(c, m->id, m->to == DELIVERY_PUBLISHED, now);
-	post_derive(c, m->id, now);	/* last: it counts what the lines above have moved */
+	/* last: it counts what the lines above have moved */
+	if (m->post_id != NULL)
+		post_derive_id(c, m->post_id, now);
+	else
+		post_derive(c, m->id, now);
 }
 
 int64_t delivery_move(struct db_conn *c, const struct delivery_move *m, int64_t now)

@@ -41,6 +41,7 @@ bool delivery_load(struct db_conn *c, const char *id, const char *organization_i
 /* One change.  Zeroed members keep their column unless said otherwise. */
 struct delivery_move {
 	const char *id;
+	const char *post_id;		/* NULL: looked up */
 	const struct owner *owner;
 	enum delivery_state from, to;
 	/* the fence; fence = false: the API's moves, which carry id and state only and advance claim */

@@ -14,23 +14,29 @@
 
 struct counts { int64_t all, attention, open, claimed, scheduled, published, failed, skipped, draft; };
 
-static struct counts count(struct db_conn *c, const char *post_id)
+/* The post and the states of its deliveries at one look; false if there is none. */
+static bool look(struct db_conn *c, const char *post_id, struct arena *a, const char **ret_organization, const char **ret_status,
+		 struct counts *ret)
 {
 	STMT_AUTO struct stmt *s = db_query(c,
-		"SELECT COUNT(*),"
-		" COALESCE(SUM(CASE WHEN state IN ('unconfirmed', 'blocked', 'awaiting_user') THEN 1 ELSE 0 END), 0),"
-		" COALESCE(SUM(CASE WHEN state IN ('pending', 'queued', 'processing', 'committing', 'awaiting_platform') THEN 1 ELSE 0 END), 0),"
-		" COALESCE(SUM(CASE WHEN claimed_at IS NOT NULL THEN 1 ELSE 0 END), 0),"
-		" COALESCE(SUM(CASE WHEN scheduled_at IS NOT NULL THEN 1 ELSE 0 END), 0),"
-		" COALESCE(SUM(CASE WHEN state = 'published' THEN 1 ELSE 0 END), 0),"
-		" COALESCE(SUM(CASE WHEN state = 'failed' THEN 1 ELSE 0 END), 0),"
-		" COALESCE(SUM(CASE WHEN state = 'skipped' THEN 1 ELSE 0 END), 0)"
-		" FROM delivery WHERE post_id = ?1 AND state <> 'canceled'", "s", post_id);
-	struct counts n = {0};
+		"SELECT MIN(p.organization_id), MIN(p.status), COUNT(d.id),"
+		" COALESCE(SUM(CASE WHEN d.state IN ('unconfirmed', 'blocked', 'awaiting_user') THEN 1 ELSE 0 END), 0),"
+		" COALESCE(SUM(CASE WHEN d.state IN ('pending', 'queued', 'processing', 'committing', 'awaiting_platform') THEN 1 ELSE 0 END), 0),"
+		" COALESCE(SUM(CASE WHEN d.claimed_at IS NOT NULL THEN 1 ELSE 0 END), 0),"
+		" COALESCE(SUM(CASE WHEN d.scheduled_at IS NOT NULL THEN 1 ELSE 0 END), 0),"
+		" COALESCE(SUM(CASE WHEN d.state = 'published' THEN 1 ELSE 0 END), 0),"
+		" COALESCE(SUM(CASE WHEN d.state = 'failed' THEN 1 ELSE 0 END), 0),"
+		" COALESCE(SUM(CASE WHEN d.state = 'skipped' THEN 1 ELSE 0 END), 0),"
+		" SUM(CASE WHEN p.mode = 'draft' THEN 1 ELSE 0 END)"
+		" FROM post p LEFT JOIN delivery d ON d.post_id = p.id AND d.state <> 'canceled' WHERE p.id = ?1", "s", post_id);
 
-	if (db_next(s))
-		n = (struct counts){db_int(s, 0), db_int(s, 1), db_int(s, 2), db_int(s, 3), db_int(s, 4), db_int(s, 5), db_int(s, 6), db_int(s, 7), 0};
-	return n;
+	if (!db_next(s) || db_null(s, 0))
+		return false;
+	*ret_organization = db_dup(s, 0, a);
+	*ret_status = db_dup(s, 1, a);
+	*ret = (struct counts){db_int(s, 2), db_int(s, 3), db_int(s, 4), db_int(s, 5), db_int(s, 6), db_int(s, 7), db_int(s, 8), db_int(s, 9),
+		db_int(s, 10)};
+	return true;
 }
 
 static const char *status_of(const struct counts *n)
@@ -125,28 +131,22 @@ void post_announce(struct db_conn *c, const char *post_id, const char *type, con
 
 void post_derive_id(struct db_conn *c, const char *post_id, int64_t now)
 {
-	struct counts n = count(c, post_id);
-	const char *status, *before, *organization = NULL;
-	struct arena a;
+	const char *status, *before, *organization;
+	ARENA_AUTO struct arena a;
+	struct counts n;
 	char type[64];
 
-	arena_init(&a, 65536);
-	{
-		STMT_AUTO struct stmt *s = db_query(c, "SELECT status, mode, organization_id FROM post WHERE id = ?1", "s", post_id);
-
-		before = db_next(s) ? db_dup(s, 0, &a) : NULL;
-		n.draft = before != NULL && text_eq(db_text(s, 1), "draft");
-		organization = before != NULL ? db_dup(s, 2, &a) : NULL;
-	}
+	arena_init(&a, 4096);
+	if (!look(c, post_id, &a, &organization, &before, &n))
+		return;
 	status = status_of(&n);
-	if (before != NULL && !text_eq(before, status)) {
-		db_run(c, "UPDATE post SET status = ?2, updated_at = ?3 WHERE id = ?1 AND organization_id = ?4", "ssis", post_id, status, now,
-		       organization);
-		snprintf(type, sizeof type, "post.%s", status);
-		if (is_announced(status))
-			post_announce(c, post_id, type, before, now);
-	}
-	arena_free(&a);
+	if (text_eq(before, status))
+		return;
+	db_run(c, "UPDATE post SET status = ?2, updated_at = ?3 WHERE id = ?1 AND organization_id = ?4", "ssis", post_id, status, now,
+	       organization);
+	snprintf(type, sizeof type, "post.%s", status);
+	if (is_announced(status))
+		post_announce(c, post_id, type, before, now);
 }
 
 static char *post_of(struct db_conn *c, const char *delivery_id, struct arena *a)
