@@ -4,7 +4,7 @@
  * The one thing to know: a platform without credentials is shown too, because its callbackUrl has to be entered
  * in the platform's console before there can be any.  The secret goes in and never comes out.
  */
-#include "core/api/api.h"
+#include "core/api/apps.h"
 
 #include <string.h>
 
@@ -12,7 +12,6 @@
 #include "core/api/page.h"
 #include "core/api/routes.h"
 #include "core/base/text.h"
-#include "core/model/app.h"
 #include "core/model/credential.h"
 
 static const char *const modes[] = {"customer", "managed", NULL};
@@ -81,9 +80,10 @@ static enum rc place(struct cx *cx, struct db_conn *c, struct api_request *r, st
 {
 	const char *id = api_param(r, "platform");
 	PLATFORM_AUTO const struct platform *p = id ? platforms_take(r->api->platforms, id) : NULL;
+	enum rc rc = app_named(cx, c, r, ret);
 
-	if (!app_find(c, r->identity.owner.organization_id, api_param(r, "id"), r->arena, ret))
-		return db_rc(c) != RC_OK ? db_fail(cx, c) : fail_code(cx, RC_NOT_FOUND, "not_found", NULL, "There is no such app.");
+	if (rc != RC_OK)
+		return rc;
 	if (id != NULL && (p == NULL || p->sandbox))
 		return fail_code(cx, RC_INVALID, "platform_unknown", "platform", "This server has no platform %s.", id);
 	return RC_OK;

@@ -2,12 +2,11 @@
  * /v1/apps/{id}/redirect-urls: where connect sessions may send browsers, byte for byte; and the secret with which
  * an app can tell that a final redirect came from us.
  */
-#include "core/api/api.h"
+#include "core/api/apps.h"
 
 #include "core/api/page.h"
 #include "core/api/routes.h"
 #include "core/api/secret.h"
-#include "core/model/app.h"
 #include "core/model/redirect.h"
 
 static const struct field fields_new[] = {
@@ -30,13 +29,6 @@ static const struct field secret_fields[] = {
 };
 static const struct answer secret_answer = {"RedirectSecret", secret_fields};
 
-static enum rc app_of(struct cx *cx, struct db_conn *c, struct api_request *r, struct app *ret)
-{
-	if (app_find(c, r->identity.owner.organization_id, api_param(r, "id"), r->arena, ret))
-		return RC_OK;
-	return db_rc(c) != RC_OK ? db_fail(cx, c) : fail_code(cx, RC_NOT_FOUND, "not_found", NULL, "There is no such app.");
-}
-
 static void redirect_write(struct jsonw *w, struct stmt *s)
 {
 	jsonw_object(w, NULL);
@@ -55,7 +47,7 @@ static enum rc list(struct api_request *r)
 	enum rc rc = page_read(r, &p);
 
 	if (rc == RC_OK)
-		rc = app_of(r->cx, c, r, &app);
+		rc = app_named(r->cx, c, r, &app);
 	if (rc != RC_OK)
 		return rc;
 	s = redirect_list(c, app.organization_id, app.id, p.after, p.limit + 1);
@@ -75,7 +67,7 @@ static enum rc add_write(struct cx *cx, struct db_conn *c, struct api_request *r
 	struct stmt *s;
 	char id[ID_MAX];
 	bool created = false;
-	enum rc rc = app_of(cx, c, r, &app);
+	enum rc rc = app_named(cx, c, r, &app);
 
 	(void)arg;
 	if (rc == RC_OK)
@@ -102,7 +94,7 @@ static enum rc add(struct api_request *r)
 static enum rc remove_write(struct cx *cx, struct db_conn *c, struct api_request *r, void *arg)
 {
 	struct app app;
-	enum rc rc = app_of(cx, c, r, &app);
+	enum rc rc = app_named(cx, c, r, &app);
 
 	(void)arg;
 	if (rc != RC_OK)
@@ -126,7 +118,7 @@ static enum rc remove_(struct api_request *r)
 static enum rc secret_write(struct cx *cx, struct db_conn *c, struct api_request *r, void *arg)
 {
 	struct app app;
-	enum rc rc = app_of(cx, c, r, &app);
+	enum rc rc = app_named(cx, c, r, &app);
 
 	(void)arg;
 	if (rc == RC_OK)

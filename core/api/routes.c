@@ -11,6 +11,8 @@ const struct route *const route_tables[] = {
 	end_user_routes,
 	connect_session_routes,
 	connection_routes,
+	app_routes,
+	api_key_routes,
 	redirect_routes,
 	credential_routes,
 	connect_page_routes,

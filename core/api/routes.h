@@ -11,6 +11,8 @@ extern const struct route openapi_routes[];
 extern const struct route end_user_routes[];
 extern const struct route connect_session_routes[];
 extern const struct route connection_routes[];
+extern const struct route app_routes[];
+extern const struct route api_key_routes[];
 extern const struct route redirect_routes[];
 extern const struct route credential_routes[];
 extern const struct route connect_page_routes[];

@@ -19,3 +19,13 @@ void secret_fill(struct api_request *r, const char *text)
 	buf_adds(body, text);
 	buf_add(body, rest, tail);
 }
+
+void secret_append(struct api_request *r, const char *name, const char *text)
+{
+	struct buf *body = r->answer->body;
+
+	if (r->replayed || body->len < 2 || buf_text(body)[body->len - 1] != '}')
+		return;
+	buf_cut(body, body->len - 1);
+	buf_addf(body, ",\"%s\":\"%s\"}", name, text);
+}

@@ -12,4 +12,8 @@
 /* Puts text (which needs no escaping in JSON) in place of the first place of the answer's body. */
 void secret_fill(struct api_request *r, const char *text);
 
+/* One more member at the end of the answer's object, which the kept answer lacks: for what cannot be read again.
+ * text as above.  A replay is left as it is. */
+void secret_append(struct api_request *r, const char *name, const char *text);
+
 #endif

@@ -18,7 +18,6 @@ struct writing {
 	void *arg;
 	const char *fingerprint;
 	size_t headers;			/* what stood there before the handler's */
-	bool replayed;
 	struct idempotency kept;
 };
 
@@ -47,7 +46,7 @@ static void answer_reset(struct writing *w)
 	buf_cut(w->r->answer->headers, w->headers);
 	jsonw_init(w->r->w, w->r->answer->body);
 	w->r->status = 0;
-	w->replayed = false;
+	w->r->replayed = false;
 }
 
 static enum rc kept_compare(struct cx *cx, struct writing *w)
@@ -55,7 +54,7 @@ static enum rc kept_compare(struct cx *cx, struct writing *w)
 	if (strcmp(w->kept.fingerprint, w->fingerprint))
 		return fail_code(cx, RC_CONFLICT, "idempotency_key_reused", "Idempotency-Key",
 			"This Idempotency-Key was used for another request (%s).", w->kept.request_id);
-	w->replayed = true;
+	w->r->replayed = true;
 	return RC_OK;
 }
 
@@ -103,7 +102,7 @@ enum rc api_write(struct api_request *r, api_write_fn *fn, void *arg)
 	rc = db_write(r->cx, r->api->db, write_run, &w);
 	if (rc)
 		answer_reset(&w);
-	else if (w.replayed)
+	else if (r->replayed)
 		answer_replay(&w);
 	return rc;
 }

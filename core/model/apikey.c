@@ -9,7 +9,7 @@
 #define MAC_BYTES 32
 
 const char *const apikey_scopes[] = {
-	"end_users:read", "end_users:write", "connections:read", "connections:write", "connect_sessions:read", "connect_sessions:write",
+	"all", "end_users:read", "end_users:write", "connections:read", "connections:write", "connect_sessions:read", "connect_sessions:write",
 	"posts:read", "posts:write", "media:read", "media:write", "webhooks:read", "webhooks:write", "usage:read", "usage:write",
 	"logs:read", "logs:write", "admin:read", "admin:write", NULL
 };
@@ -30,6 +30,8 @@ static enum rc scopes_check(struct cx *cx, const char *scopes)
 {
 	if (text_eq(scopes, "all"))
 		return RC_OK;
+	if (listed(scopes, "all", 3))
+		return fail_code(cx, RC_INVALID, "field_invalid", "scopes", "the scope all holds every other: it stands alone");
 	const char *at = scopes + strspn(scopes, " ");
 	if (*at == '\0')
 		return fail_code(cx, RC_INVALID, "field_required", "scopes", "a key needs at least one scope, or all");
@@ -126,6 +128,46 @@ enum rc apikey_revoke(struct cx *cx, struct db_conn *c, const char *organization
 	if (rows < 0)
 		return db_fail(cx, c);
 	return rows > 0 ? RC_OK : fail(cx, RC_NOT_FOUND, "no API key %s", id);
+}
+
+/* ---- as an app's keys are shown ----------------------------------------------------------------------- */
+
+bool apikey_next(struct stmt *s, struct arena *a, struct apikey_row *ret)
+{
+	if (!db_next(s))
+		return false;
+	*ret = (struct apikey_row){
+		.id = db_dup(s, 0, a), .key_id = db_dup(s, 1, a), .name = db_dup(s, 2, a), .scopes = db_dup(s, 3, a), .live = db_int(s, 4) != 0,
+		.expires_at = db_int(s, 5), .revoked_at = db_int(s, 6), .used_at = db_int(s, 7), .created_at = db_int(s, 8),
+	};
+	return true;
+}
+
+bool apikey_find(struct db_conn *c, const struct owner *o, const char *id, struct arena *a, struct apikey_row *ret)
+{
+	STMT_AUTO struct stmt *s = db_query(c, "SELECT id, key_id, name, scopes, live, expires_at, revoked_at, last_used_at, created_at"
+		" FROM api_key WHERE id = ?1 AND organization_id = ?2 AND app_id = ?3 AND live <= ?4", "sssi", id, o->organization_id,
+		o->app_id, (int64_t)o->live);
+
+	return apikey_next(s, a, ret);
+}
+
+struct stmt *apikey_page(struct db_conn *c, const struct owner *o, const char *after, int limit)
+{
+	return db_query(c, "SELECT id, key_id, name, scopes, live, expires_at, revoked_at, last_used_at, created_at FROM api_key"
+		" WHERE organization_id = ?1 AND app_id = ?2 AND live <= ?3 AND id > ?4 ORDER BY id LIMIT ?5", "ssisi", o->organization_id,
+		o->app_id, (int64_t)o->live, after, (int64_t)limit);
+}
+
+const char *apikey_status(const struct apikey_row *k, int64_t now)
+{
+	return k->revoked_at > 0 ? "revoked" : k->expires_at > 0 && k->expires_at <= now ? "expired" : "active";
+}
+
+void apikey_expire(struct db_conn *c, const char *organization_id, const char *id, int64_t at)
+{
+	db_run(c, "UPDATE api_key SET expires_at = ?3 WHERE id = ?1 AND organization_id = ?2 AND (expires_at IS NULL OR expires_at > ?3)",
+	       "ssi", id, organization_id, at);
 }
 
 struct stmt *apikey_list(struct db_conn *c, const char *owner_id, int64_t now)

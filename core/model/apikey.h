@@ -11,8 +11,9 @@
 #include "core/base/id.h"
 #include "core/io/db.h"
 #include "core/io/vault.h"
+#include "core/model/event.h"
 
-/* Every scope, as "posts:read" and "posts:write"; NULL-terminated. */
+/* "all", then every scope, as "posts:read" and "posts:write"; NULL-terminated. */
 extern const char *const apikey_scopes[];
 
 struct apikey_new {
@@ -44,6 +45,22 @@ void apikey_used(struct db_conn *c, const char *organization_id, const char *id,
 /* id is key_... or the 8 characters; organization_id NULL: the operator's view.  RC_NOT_FOUND if there is
  * none; revoking twice is no fault. */
 enum rc apikey_revoke(struct cx *cx, struct db_conn *c, const char *organization_id, const char *id, int64_t now);
+
+/* ---- as an app's keys are shown: to a live key all of them, to a test key the test keys ---- */
+
+struct apikey_row {
+	const char *id, *key_id, *name, *scopes;
+	bool live;
+	int64_t expires_at, revoked_at, used_at, created_at;	/* 0: never */
+};
+
+bool apikey_find(struct db_conn *c, const struct owner *o, const char *id, struct arena *a, struct apikey_row *ret);
+struct stmt *apikey_page(struct db_conn *c, const struct owner *o, const char *after, int limit);
+bool apikey_next(struct stmt *s, struct arena *a, struct apikey_row *ret);
+const char *apikey_status(const struct apikey_row *k, int64_t now);	/* active, expired, revoked */
+
+/* No later than at; what ends earlier stays. */
+void apikey_expire(struct db_conn *c, const char *organization_id, const char *id, int64_t at);
 
 /* The operator's view, of all, an organization's or an app's keys ("" for all): id, key id, organization,
  * app, mode, status, scopes, name. */

@@ -10,16 +10,27 @@
 #define SECRET_BYTES 32
 #define SECRET_MAX 256
 
+bool app_next(struct stmt *s, struct arena *a, struct app *ret)
+{
+	if (!db_next(s))
+		return false;
+	*ret = (struct app){db_dup(s, 0, a), db_dup(s, 1, a), db_dup(s, 2, a), db_dup(s, 3, a), db_int(s, 4) != 0, db_int(s, 5)};
+	return true;
+}
+
 bool app_find(struct db_conn *c, const char *organization_id, const char *id, struct arena *a, struct app *ret)
 {
 	STMT_AUTO struct stmt *s = db_query(c,
 		"SELECT id, organization_id, name, credential_mode, redirect_secret IS NOT NULL, created_at FROM app"
 		" WHERE id = ?1 AND organization_id = ?2", "ss", id, organization_id);
 
-	if (!db_next(s))
-		return false;
-	*ret = (struct app){db_dup(s, 0, a), db_dup(s, 1, a), db_dup(s, 2, a), db_dup(s, 3, a), db_int(s, 4) != 0, db_int(s, 5)};
-	return true;
+	return app_next(s, a, ret);
+}
+
+struct stmt *app_list(struct db_conn *c, const char *organization_id, const char *after, int limit)
+{
+	return db_query(c, "SELECT id, organization_id, name, credential_mode, redirect_secret IS NOT NULL, created_at FROM app"
+			" WHERE organization_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3", "ssi", organization_id, after, (int64_t)limit);
 }
 
 enum rc app_secret_renew(struct cx *cx, struct db_conn *c, struct vault *v, const struct app *app)

@@ -22,6 +22,9 @@ struct app {
 
 /* false if the organization has no such app. */
 bool app_find(struct db_conn *c, const char *organization_id, const char *id, struct arena *a, struct app *ret);
+/* By id, behind after ("" from the first on); its rows are read with app_next. */
+struct stmt *app_list(struct db_conn *c, const char *organization_id, const char *after, int limit);
+bool app_next(struct stmt *s, struct arena *a, struct app *ret);
 
 /* A new secret in place of the old one, inside a closure. */
 enum rc app_secret_renew(struct cx *cx, struct db_conn *c, struct vault *v, const struct app *app);
