@@ -15,6 +15,7 @@
 #include "core/base/text.h"
 #include "core/engine/engine.h"
 #include "core/model/connect_flow.h"
+#include "core/model/operation.h"
 
 #define WAIT_MS 8000
 
@@ -48,6 +49,9 @@ static const char *error_code(struct connect_view *v)
 	/* the guard of outgoing requests refused the server that the person named */
 	if (text_eq(code, "platform_not_configured") && v->provider != NULL && v->provider->user_hosts)
 		return "host_unreachable";
+	/* nothing was entered here: it is the customer's own access that the platform refused */
+	if (text_eq(code, "credential_invalid") && (v->provider == NULL || !v->provider->form))
+		return "platform_not_configured";
 	return code;
 }
 
@@ -224,6 +228,48 @@ static void read_again(struct connect_view *v)
 	v->r->now = clock_now();
 }
 
+/* What was entered and is no secret stands in the input of the operation that brought it to the platform. */
+static struct jv entered(struct connect_view *v)
+{
+	DB_READ_AUTO struct db_conn *c = db_take(v->r->api->db);
+	struct operation o;
+	struct jv root;
+	struct cx cx;
+
+	cx_init(&cx, v->r->id);
+	if (v->s.operation_id == NULL || !operation_load(c, v->s.operation_id, NULL, v->r->arena, &o) || o.input == NULL
+	    || json_parse(&cx, v->r->arena, o.input, strlen(o.input), &root) != RC_OK)
+		return (struct jv){NULL, 0};
+	return json_get(root, "field");
+}
+
+/* The form again, with the fault where it is entered once more; the session may begin anew. */
+static enum rc page_refused(struct connect_view *v)
+{
+	int count, at = 0;
+	struct connect_entry *entries = connect_entries(v, &count);
+	struct jv values = entered(v);
+
+	for (int i = 0; i < count; i++) {
+		if (!entries[i].field->secret && values.doc != NULL)
+			entries[i].value = json_text(json_get(values, entries[i].field->name));
+		if (entries[i].field->secret)
+			at = i;
+	}
+	if (count == 0)
+		return connect_page_cause(v, "platform_rejected");
+	entries[at].fault = "{platform} did not accept what you entered. Check it, enter this once more and try again.";
+	connect_page_start(v, entries, count);
+	return RC_OK;
+}
+
+static enum rc page_failed(struct connect_view *v)
+{
+	const char *code = error_code(v);
+
+	return text_eq(code, "credential_invalid") && connect_over(v) == NULL ? page_refused(v) : connect_page_cause(v, code);
+}
+
 /* Waits for the engine and goes where the session stands then. */
 enum rc connect_go_on(struct connect_view *v)
 {
@@ -241,7 +287,7 @@ enum rc connect_go_on(struct connect_view *v)
 	if (text_eq(status, "completed"))
 		connect_redirect(v, connect_final_url(v, "success", NULL));
 	else if (text_eq(status, "failed") || text_eq(status, "denied"))
-		return connect_page_cause(v, error_code(v));
+		return page_failed(v);
 	else if (connect_over(v) != NULL)
 		return connect_page_cause(v, connect_over(v));
 	else if (text_eq(status, "selecting"))

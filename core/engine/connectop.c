@@ -295,6 +295,17 @@ void connect_lost(struct op *op)
 	}
 }
 
+/* A provider's reason that is a code of the API's list is told as such: it says to the person what to do. */
+static const char *rejected_code(const char *reason)
+{
+	static const char *const told[] = {"credential_invalid", "connection_scope_missing", "connect_denied"};
+
+	for (size_t i = 0; i < sizeof told / sizeof told[0]; i++)
+		if (text_eq(reason, told[i]))
+			return told[i];
+	return "platform_rejected";
+}
+
 static bool transient(const char *class)
 {
 	return text_eq(class, "transient") || text_eq(class, "unknown") || text_eq(class, "limit");
@@ -311,7 +322,7 @@ void connect_fail_class(struct op *op, const struct action *a)
 	} else if (transient(a->class)) {
 		connect_failed(op, exchange ? "connect_interrupted" : "platform_unavailable", a->message, false, false);
 	} else if (text_eq(a->class, "rejected")) {
-		connect_failed(op, "platform_rejected", a->message, false, false);
+		connect_failed(op, rejected_code(a->reason), a->message, false, false);
 	} else if (text_eq(a->class, "auth") && !refresh && op->has_grant && op->grant.refreshable && !op->auth_tried) {
 		op->auth_tried = true;
 		refresh_wait(op);

@@ -306,3 +306,20 @@ void db_give_auto(struct db_conn **c)
 {
 	db_give(*c);
 }
+
+/* SQLite compares a reader's schema with the file's when a statement runs, not when it is prepared: a statement on
+ * what the reader does not know yet is reported as a fault before it is prepared again and works. */
+void db_readers_refresh(struct db *db)
+{
+	struct db_conn **all = calloc((size_t)db->readers, sizeof *all);
+
+	if (all == NULL)
+		abort();
+	for (int i = 0; i < db->readers; i++) {
+		all[i] = db_take(db);
+		(void)db_number(all[i], 0, "SELECT COUNT(*) FROM sqlite_schema", "");
+	}
+	for (int i = 0; i < db->readers; i++)
+		db_give(all[i]);
+	free(all);
+}

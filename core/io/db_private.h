@@ -78,6 +78,7 @@ int64_t db_tick(void);
 
 void db_library(void);			/* once per process: SQLite's log goes into ours */
 const char *db_vfs(void);
+void db_readers_refresh(struct db *db);	/* after the schema changed; nobody may hold a reader for long */
 
 /* ---- db_conn.c ------------------------------------------------------------------------------------- */
 

@@ -225,14 +225,7 @@ static enum rc list_make(struct cx *cx, const struct embed *files, struct migrat
 
 /* ---- comparing and applying ------------------------------------------------------------------------ */
 
-static enum rc bootstrap(struct cx *cx, struct db_conn *c, void *arg)
-{
-	(void)arg;
-	db_run(c, "CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL,"
-		" sha256 TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT", "");
-	db_run(c, "CREATE TABLE IF NOT EXISTS sequence (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT", "");
-	return db_fail(cx, c);
-}
+struct store { const struct migrations *all; int have; };
 
 /* What the store says it has must be what the program has, from the first on. */
 static enum rc compare(struct cx *cx, struct db_conn *c, const struct migrations *all, int *ret_have)
@@ -256,24 +249,30 @@ static enum rc compare(struct cx *cx, struct db_conn *c, const struct migrations
 	return db_fail(cx, c);
 }
 
+/* On the writer, which alone knows the two tables as soon as they are there; a refused store is left as it was. */
+static enum rc bootstrap(struct cx *cx, struct db_conn *c, void *arg)
+{
+	struct store *store = arg;
+
+	db_run(c, "CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL,"
+		" sha256 TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT", "");
+	db_run(c, "CREATE TABLE IF NOT EXISTS sequence (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT", "");
+	return db_rc(c) == RC_OK ? compare(cx, c, store->all, &store->have) : db_fail(cx, c);
+}
+
 static enum rc compare_and_apply(struct cx *cx, struct db *db, const struct migrations *all, int *ret_applied)
 {
-	struct db_conn *c;
-	enum rc rc = db_write(cx, db, bootstrap, NULL);
-	int have = 0, i;
+	struct store store = {.all = all};
+	enum rc rc = db_write(cx, db, bootstrap, &store);
 
-	if (rc != RC_OK)
-		return rc;
-	c = db_take(db);
-	rc = compare(cx, c, all, &have);
-	db_give(c);
-	for (i = have; i < all->n && rc == RC_OK; i++) {
+	for (int i = store.have; i < all->n && rc == RC_OK; i++) {
 		rc = db_write(cx, db, apply, &all->list[i]);
 		if (rc == RC_OK)
 			log_info("migrate", "applied %s", all->list[i].name);
 	}
+	db_readers_refresh(db);
 	if (rc == RC_OK)
-		*ret_applied = all->n - have;
+		*ret_applied = all->n - store.have;
 	return rc;
 }
 

@@ -193,7 +193,8 @@ test('the same Idempotency-Key makes one key, whose text only the first answer s
 	const { key: text, ...shape } = next;
 	assert.deepEqual((await org.live.post(url, { overlapSeconds: 60 }, turn)).json, shape);
 	await good({ key: text });
-	const all = await Promise.all(Array.from({ length: 20 }, () => org.live.post(keys, { ...body, name: 'Many' }, { 'idempotency-key': 'many' })));
+	const many = () => org.live.post(keys, { ...body, name: 'Many' }, { 'idempotency-key': 'many' });
+	const all = await Promise.all(Array.from({ length: 20 }, many));
 	assert.equal(new Set(all.map((a) => a.json.id)).size, 1);
 	assert.equal(all.filter((a) => a.json.key).length, 1);
 	shown.push(...all.map((a) => a.json.key).filter(Boolean));

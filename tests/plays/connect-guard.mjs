@@ -124,7 +124,7 @@ test('an answer of another issuer, or at another platform\'s address, is nobody\
 		assert.match(callback, /iss=/);
 		await browser.get(callback.replace(/iss=[^&]*/, 'iss=https%3A%2F%2Fevil.example'));
 		await browser.follow(server.url);
-		assert.equal(browser.page.status, 502);
+		assert.equal(browser.page.status, 422);
 	});
 	assert.equal(await status(s), 'failed');
 });

@@ -40,9 +40,12 @@ test('a wrong app password is told, the right one connects, and it rests nowhere
 	await browser.submit({ identifier: 'ada.test', password: 'wrong-canary-word' });
 	await browser.follow(server.url);
 	assert.match(browser.page.text, /did not accept/, browser.page.text);
-	assert.match(browser.page.text, /Try again with Bluesky/);
-	assert.equal((await made(org.live.get(`/v1/connect-sessions/${s.id}`), 200)).status, 'failed');
-	await browser.get(s.connectUrl);
+	assert.equal(browser.page.status, 422);
+	assert.equal(browser.forms[0].fields.identifier, 'ada.test', 'what is no secret need not be entered again');
+	assert.equal(browser.forms[0].fields.password, '');
+	assert.match(browser.page.text, /name="password"[^>]*aria-invalid="true"/);
+	const { status, error } = await made(org.live.get(`/v1/connect-sessions/${s.id}`), 200);
+	assert.deepEqual([status, error.code], ['failed', 'credential_invalid']);
 	await browser.submit({ identifier: '@ada.test', password: ada.appPassword });
 	await browser.follow(server.url);
 	const end = new URL(browser.location ?? assert.fail(browser.page.text));

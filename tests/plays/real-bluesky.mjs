@@ -139,6 +139,25 @@ test('the server is killed while the answer is out: after the restart one post, 
 	await onePost(await ended(made), 'killed');
 });
 
+for (const part of [0, 1, 2, 3]) {
+	test(`killed between the intent and the answer, five times: each time one post, published (${part + 1} of 4)`, async () => {
+		for (let i = 5 * part; i < 5 * part + 5; i++) {
+			await pds.fault(PUT, 'held');
+			const made = await post(`killed ${i}`);
+			await until('the PDS has the post', async () => (await shown(`killed ${i}`)).length === 1);
+			assert.equal((await app('GET', `/v1/posts/${made.id}`)).deliveries[0].status, 'committing', 'the answer was not held');
+			await server.kill();
+			await server.start();
+			await onePost(await ended(made), `killed ${i}`);
+		}
+	});
+}
+
+test('after all the kills every text stands there once', async () => {
+	const texts = (await pds.records(ada.did)).map((r) => r.value.text).filter((text) => /^killed \d+$/.test(text));
+	assert.deepEqual(texts.sort(), Array.from({ length: 20 }, (_, i) => `killed ${i}`).sort());
+});
+
 test('the server is killed before the request arrived: after the restart one post, published', async () => {
 	const asked = (await pds.seen(PUT)).length;
 	await pds.fault(PUT, 'lost_before');

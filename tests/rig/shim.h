@@ -11,7 +11,7 @@
 #include <sqlite3.h>
 #include <stdatomic.h>
 
-#include "core/io/db.h"
+#include "core/io/db_private.h"
 
 struct shim_file { sqlite3_file base; const sqlite3_io_methods *real_methods; int wal; sqlite3_file real[]; };
 
@@ -80,6 +80,7 @@ static void shim_register(void)
 {
 	if (shim_real)
 		return;
+	db_library();	/* before SQLite starts by itself: its log comes into ours */
 	shim_real = sqlite3_vfs_find(NULL);
 	shim_vfs = *shim_real;
 	shim_vfs.zName = "shim";

@@ -3,6 +3,9 @@
  */
 #include "core/io/migrate.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "tests/unit/db_store.h"
 #include "tests/unit/test.h"
 
@@ -58,6 +61,46 @@ TEST(each_file_is_applied_once)
 	store_say(&st, "INSERT INTO two (id) VALUES ('x')");
 	CHECK_INT(number(&st, "SELECT count(*) FROM one WHERE id IN ('x', 'a;)')"), 2);	/* the trigger is whole */
 	store_close(&st);
+}
+
+/* What the log says while a new store is made and every reader is asked for what it did not know. */
+static void log_of_a_new_store(char *text, size_t max)
+{
+	static const struct embed files[] = {ONE, END};
+	int kept = dup(2), into = open("/tmp", O_RDWR | O_TMPFILE, 0600), applied;
+	struct db_conn *all[8];
+	struct store st;
+	ssize_t n;
+
+	log_set(LOG_WARN);
+	dup2(into, 2);
+	open_bare(&st);
+	CHECK_INT(migrate(&st, files, &applied), RC_OK);
+	for (int i = 0; i < 8; i++) {
+		all[i] = db_take(st.db);
+		CHECK_INT(db_number(all[i], -1, "SELECT count(*) FROM one", ""), 0);
+	}
+	for (int i = 0; i < 8; i++)
+		db_give(all[i]);
+	CHECK_INT(number(&st, "SELECT count(*) FROM nowhere"), -1);
+	dup2(kept, 2);
+	if (getenv("TEST_LOG") == NULL)
+		log_set(LOG_ERROR);
+	n = pread(into, text, max - 1, 0);
+	text[n > 0 ? n : 0] = '\0';
+	close(kept);
+	close(into);
+	store_close(&st);
+}
+
+TEST(a_new_store_is_made_without_a_warning)
+{
+	char text[4096];
+
+	log_of_a_new_store(text, sizeof text);
+	CHECK(strstr(text, "no such table: nowhere") != NULL);	/* a real fault is still told */
+	CHECK(strstr(text, "no such table: migration") == NULL);
+	CHECK(strstr(text, "no such table: one") == NULL);
 }
 
 TEST(every_table_is_strict)
