@@ -33,7 +33,8 @@ struct delivery_move *op_move(struct op *op, enum delivery_state to, const char 
 	ch->claim = !op->claimed && op->state == DELIVERY_QUEUED;
 	ch->move = true;
 	ch->to = (struct delivery_move){
-		.id = op->d.id, .post_id = op->d.post_id, .owner = &op->d.owner, .from = ch->claim ? DELIVERY_PROCESSING : op->state, .to = to, .fence = true,
+		.id = op->d.id, .post_id = op->d.post_id, .owner = &op->d.owner,
+		.from = ch->claim ? DELIVERY_PROCESSING : op->state, .to = to, .fence = true,
 		.epoch = op->e->epoch, .claim = op->claim + (ch->claim ? 1 : 0), .reason = reason, .due_at = due_at,
 		.deadline_at = delivery_deadline(to, now), .retries = op->d.retries, .looks = op->d.looks, .absents = op->d.absents,
 		.attempts = op->attempt_count,

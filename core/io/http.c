@@ -482,10 +482,3 @@ void http_wakeup(struct http *h)
 
 	(void)!write(h->wakeup, &one, sizeof(one));
 }
-
-int64_t http_date(const char *text)
-{
-	time_t t = curl_getdate(text, NULL);
-
-	return t > 0 ? (int64_t)t * 1000 : 0;
-}

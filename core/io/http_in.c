@@ -9,6 +9,8 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "core/io/http.h"
+
 #define HEADERS_MAX (64 * 1024)
 
 void http_in_init(struct http_in *in, size_t answer_max)
@@ -91,4 +93,11 @@ int http_in_setup(struct http_in *in, CURL *easy)
 	bad |= (int)curl_easy_setopt(easy, CURLOPT_HEADERDATA, in);
 	bad |= (int)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, body_take);
 	return bad | (int)curl_easy_setopt(easy, CURLOPT_WRITEDATA, in);
+}
+
+int64_t http_date(const char *text)
+{
+	time_t t = curl_getdate(text, NULL);
+
+	return t > 0 ? (int64_t)t * 1000 : 0;
 }

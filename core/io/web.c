@@ -29,6 +29,8 @@
 #define BODY_MS 30000			/* for a whole body, and then one second more per BODY_RATE bytes */
 #define BODY_RATE (16 * 1024)
 #define DRAIN_MS 1000
+#define SINGLES_FIRST 1024
+#define SINGLES 64
 #define DRAIN_MAX (4 << 20)
 #define PEERS_MAX 256
 
@@ -66,7 +68,8 @@ static void conn_continue(struct web_conn *c)
 }
 
 /* How much may be asked of the library without waiting: what the kernel holds, else one byte, which may
- * come from the library's own buffer. */
+ * come from the library's own buffer.  Asking the kernel costs more than many single bytes, and a small body
+ * mostly lies in that buffer: it came with its head. */
 static size_t read_size(struct web_conn *c, size_t n)
 {
 	int64_t left = c->length - c->taken;
@@ -76,8 +79,15 @@ static size_t read_size(struct web_conn *c, size_t n)
 		n = (size_t)left;
 	if (n <= 1)
 		return n;
+	if (c->singles > 0) {
+		c->singles--;
+		return 1;
+	}
 	ready = (size_t)web_socket_ready(conn_socket(c));
-	return ready < 1 ? 1 : ready < n ? ready : n;
+	if (ready >= 1)
+		return ready < n ? ready : n;
+	c->singles = SINGLES;
+	return 1;
 }
 
 static enum rc read_late(struct cx *cx, struct web_conn *c)
@@ -257,6 +267,7 @@ static void request_run(struct web *w, struct mg_connection *mg, struct arena *a
 
 	c->mg = mg;
 	c->socket = -2;
+	c->singles = SINGLES_FIRST;
 	web_answer_init(&a, &body, &headers);
 	status = request_fill(&r, c, mg_get_request_info(mg), &words);
 	if (status)

@@ -36,6 +36,7 @@ struct web_conn {
 	int query_count;
 	int64_t length, taken;		/* of the body */
 	int64_t deadline;		/* of the body, 0 before the first read */
+	int singles;			/* bytes to be taken one by one before the kernel is asked again */
 	bool expects;			/* waits for "100 Continue" */
 	bool broken;			/* nothing more can be read */
 	int socket;			/* -2 not looked for, -1 not found */
