@@ -112,8 +112,8 @@ TEST(images_and_video_arrive_byte_for_byte)
 	setup();
 	make_file("a.png", IMAGE, image);
 	make_file("b.mp4", VIDEO, video);
-	snprintf(content, sizeof content, "{\"options\":{},\"media\":[" ITEM("a.png", "image", "image/png") "%d}," ITEM("b.mp4", "video", "video/mp4")
-		 "%d}]}", IMAGE, VIDEO);
+	snprintf(content, sizeof content, "{\"options\":{},\"media\":[" ITEM("a.png", "image", "image/png") "%d},"
+		 ITEM("b.mp4", "video", "video/mp4") "%d}]}", IMAGE, VIDEO);
 	for (size_t i = 0; i < 4; i++) {
 		snprintf(words, sizeof words, "media-of-%s", types[i]);
 		publish(types[i], words, content, "published");
