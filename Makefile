@@ -116,7 +116,9 @@ demo: ## a first post before your eyes, then a server until Ctrl-C
 	@$(MAKE) --no-print-directory -s -j2 all
 	@tools/demo
 
-test: all unit $(testso) fail-build ## every test, or a group of them: make test T=unit, T=sandbox; one line each, logs of failures in build*/test-logs
+test: ## every test, or a group of them: make test T=unit, T=sandbox; one line each, logs of failures in build*/test-logs
+	@tools/setup
+	@$(MAKE) --no-print-directory all unit $(testso) fail-build
 	tests/run $(B) $(T)
 
 test-long: all unit $(testso) fail-build ## the same with tests/plays/long-*.mjs and more rounds; hours

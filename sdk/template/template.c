@@ -3,7 +3,7 @@
  *
  * It publishes text with a platform that knows a post again by the header Idempotency-Key, connects accounts by an
  * API key that a person types in, and removes posts.  Build it with `make` (plugin.mk does the rest), try it with
- * `try example.so conversation.json`.
+ * `mypostshare-try example.so publish.json`; CONVERSATIONS.md says what stands in there.
  */
 #include "ease.h"
 
