@@ -20,7 +20,14 @@ void stage_close(struct stage *s);		/* ends the sandbox, removes the folder */
 void stage_settled(const struct stage *s);	/* what was sent to the sandbox before now has taken effect */
 
 /* A driver on a store of this stage. */
-struct driver { const struct stage *stage; pid_t pid; int in, out; char folder[160], clock[200], line[512]; size_t held; char waiting[4096]; };
+struct driver {
+	const struct stage *stage;
+	pid_t pid;
+	int in, out;
+	char folder[160], clock[200], line[512];
+	size_t held;
+	char waiting[4096];
+};
 enum came { CAME_LINE, CAME_STOP, CAME_DEATH, CAME_LATE };
 
 /* NULL, 0: none; own_clock false: the stage's. */

@@ -1,0 +1,171 @@
+// The server as a real process, killed under load that comes in by the API: a 2xx is a promise.
+//
+//   every 202 has its post after any kill -9, SIGTERM, or full disk
+//   one Idempotency-Key is one post, however often and whenever it is sent
+//   the sandbox's ledger has every post once
+//
+// The sandbox is a process of its own and outlives them all.  More rounds with TEST_LONG=1.
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connected } from '../lib/connected.mjs';
+import { Lost } from '../lib/http.mjs';
+import { startSandbox } from '../lib/sandbox.mjs';
+import { startServer } from '../lib/server.mjs';
+import { after, done, test, until } from '../lib/test.mjs';
+import { sleep } from '../lib/wait.mjs';
+
+const ROUNDS = process.env.TEST_LONG ? 300 : 12, CLIENTS = 6;
+const ini = { sandbox: { settle_ms: 1000 }, engine: { request_timeout_ms: 1500 } };
+// A container takes a second, and an account's posts go one by one: several accounts have them.
+const accounts = [['keyed', 'keyed'], ['search', 'search'], ['none', 'none'], ...[1, 2, 3].map((n) => [`handle-${n}`, 'handle'])];
+
+const sandbox = await startSandbox();
+after(() => sandbox.stop());
+const server = await startServer({ sandbox, ini });
+after(() => server.stop('SIGKILL'));
+const org = await connected(server, sandbox, accounts);
+const target = (name) => [{ connectionId: org.connections[name].id }];
+
+// Posts that are published, or of which nothing can be known: what is looked for is found in the end.
+async function atRest(client, ids) {
+	const posts = [];
+	for (const id of ids) {
+		posts.push(await until(`post ${id} rests`, async () => {
+			const { status, json } = await client.get(`/v1/posts/${id}?wait=2`);
+			assert.equal(status, 200, `post ${id} is lost`);
+			const open = json.deliveries[0].connectionId === org.connections.none.id ? ['publishing'] : ['publishing', 'needs_attention'];
+			return !open.includes(json.status) && json;
+		}, 60_000));
+	}
+	return posts;
+}
+
+test('fifty at once with one key: one post, fifty equal answers', async () => {
+	const body = { targets: target('keyed'), text: 'fifty at once' };
+	const answers = await Promise.all(Array.from({ length: 50 }, () =>
+		org.test.post('/v1/posts', body, { 'idempotency-key': 'fifty' })));
+	for (const { status, text } of answers) {
+		assert.equal(status, answers[0].status);
+		assert.equal(text, answers[0].text);
+	}
+	assert.equal(answers[0].status, 202, answers[0].text);
+	assert.equal(answers.filter(({ headers }) => headers['idempotent-replayed'] === 'true').length, 49);
+	await atRest(org.test, [answers[0].json.id]);
+	assert.equal(await sandbox.count('fifty at once'), 1);
+});
+
+// ---- kill -9 under load ----
+
+// Sends until it has an answer; a lost one, or a server that is away, is asked again with the same key.
+async function insist(text, account, promised) {
+	for (;;) {
+		try {
+			const { status, text: answer, json } = await org.test.post('/v1/posts', { targets: target(account), text },
+				{ 'idempotency-key': `key ${text}` }, 10_000);
+			if (status === 202) {
+				promised.set(text, json.id);
+				return;
+			}
+			assert.ok([429, 503].includes(status), answer);
+		} catch (error) {
+			if (!(error instanceof Lost)) throw error;
+		}
+		await sleep(20);
+	}
+}
+
+const hostsOf = (pid) => execFileSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' }).trim().split(/\s+/).map(Number);
+
+test('killed again and again under load: every 202 is there, and live once', async () => {
+	const promised = new Map();
+	let going = true, number = 0;
+	const clients = Array.from({ length: CLIENTS }, async () => {
+		for (; going; await sleep(Math.random() * 150)) await insist(`load ${number}.`, accounts[number++ % accounts.length][0], promised);
+	});
+	for (let i = 0; i < ROUNDS; i++) {
+		await sleep(50 + Math.random() * 300);
+		if (i % 4 === 2) for (const pid of hostsOf(server.pid)) try { process.kill(pid, 'SIGKILL'); } catch { /* it has gone */ }
+		await server.restart(i % 5 === 4 ? 'SIGTERM' : 'SIGKILL');
+	}
+	going = false;
+	await Promise.all(clients);
+	const ids = [...promised.values()];
+	assert.ok(ids.length > ROUNDS);
+	assert.equal(new Set(ids).size, ids.length, 'two keys have one post');
+	const posts = await atRest(org.test, ids), ledger = await sandbox.ledger('load ');
+	for (const [i, text] of [...promised.keys()].entries()) {
+		const copies = ledger.filter((row) => row.text === text), [delivery] = posts[i].deliveries;
+		if (posts[i].status === 'published') {
+			assert.equal(copies.length, 1, `"${text}" is live ${copies.length} times`);
+			assert.equal(copies[0].post_id, delivery.remotePostId);
+		} else {
+			assert.equal(delivery.status, 'unconfirmed', JSON.stringify(posts[i]));
+			assert.equal(delivery.connectionId, org.connections.none.id, JSON.stringify(posts[i]));
+			assert.ok(copies.length <= 1, `"${text}" is live ${copies.length} times`);
+		}
+	}
+	assert.equal(ledger.filter((row) => !promised.has(row.text)).length, 0, 'something is live that nobody asked for');
+});
+
+// ---- a full disk ----
+
+// A small disk of its own; undefined where this user may not mount.
+function smallDisk() {
+	const folder = mkdtempSync(join(tmpdir(), 'mps-disk-'));
+	const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', folder], { stdio: 'ignore' });
+	if (status !== 0) {
+		rmSync(folder, { recursive: true });
+		return undefined;
+	}
+	after(() => {
+		spawnSync('umount', ['-l', folder], { stdio: 'ignore' });
+		rmSync(folder, { recursive: true, force: true });
+	});
+	return folder;
+}
+
+// Takes what is left of it but for some KiB.
+function fill(folder, spare) {
+	const [, line] = execFileSync('df', ['--output=avail', '-k', folder], { encoding: 'utf8' }).trim().split('\n');
+	writeFileSync(join(folder, 'filler'), Buffer.alloc(Math.max(0, Number(line) - spare) * 1024));
+}
+
+test('a full disk: 503 storage_full, reads go on, no 202 without its row, and it recovers by itself', async () => {
+	const folder = smallDisk();
+	if (!folder) {
+		console.log('# a full disk: skipped, this user may not mount');
+		return;
+	}
+	const full = await startServer({ sandbox, ini, folder });
+	after(() => full.stop('SIGKILL'));
+	const user = await connected(full, sandbox, [['disk', 'keyed']]);
+	const targets = [{ connectionId: user.connections.disk.id }];
+	const post = (text) => user.test.post('/v1/posts', { targets, text: `${text}${'x'.repeat(900)}` });
+	const promised = [];
+	let refused;
+	fill(folder, 600);
+	for (let i = 0; i < 400 && !refused; i += 20) {
+		const answers = await Promise.all(Array.from({ length: 20 }, (_, n) => post(`disk ${i + n}.`)));
+		for (const { status, json, text } of answers) {
+			if (status === 202) promised.push(json.id);
+			else refused = { status, json, text };
+		}
+	}
+	assert.equal(refused?.status, 503, refused?.text);
+	assert.equal(refused.json.error?.code ?? refused.json.code, 'storage_full', refused.text);
+	assert.ok(promised.length > 0);
+	for (const id of promised.slice(-20)) assert.equal((await user.test.get(`/v1/posts/${id}`)).status, 200, 'a read fails on a full disk');
+	rmSync(join(folder, 'filler'));
+	await until('it takes posts again', async () => (await post('disk again.')).status === 202, 15_000);
+	await full.restart('SIGKILL');
+	for (const one of await atRest(user.test, promised)) assert.equal(one.status, 'published', JSON.stringify(one));
+	for (const row of await sandbox.ledger('disk ')) {
+		const copies = await sandbox.count(row.text);
+		assert.ok(row.text.startsWith('disk again.') || copies === 1, `${row.text.slice(0, 20)} is live ${copies} times`);
+	}
+});
+
+await done(process.env.TEST_LONG ? 3_600_000 : 180_000);
