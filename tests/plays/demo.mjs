@@ -98,17 +98,24 @@ process.on('exit', sweep);
 let used = 0;
 async function ini(sandbox) {
 	const file = join(folder, `demo-${++used}.ini`);
-	writeFileSync(file, `[server]\nlisten = 127.0.0.1:${await freePort()}\ndata_folder = ${join(folder, `data-${used}`)}\n[vault]\ncreate_key = yes\n`
-		+ `[providers]\nfolder = ${resolve(build, 'plugins')}\nhost_program = ${resolve(build, 'libexec/mypostshare-host')}\n[sandbox]\nurl = ${sandbox.url}\n`);
+	writeFileSync(file, [
+		'[server]', `listen = 127.0.0.1:${await freePort()}`, `data_folder = ${join(folder, `data-${used}`)}`,
+		'[vault]', 'create_key = yes',
+		'[providers]', `folder = ${resolve(build, 'plugins')}`, `host_program = ${resolve(build, 'libexec/mypostshare-host')}`,
+		'[sandbox]', `url = ${sandbox.url}`, '',
+	].join('\n'));
 	return { DEMO_INI: file };
 }
 
-// A port whose next one is free, too: the sandbox takes it.
+// A port whose next one is free, too: the sandbox takes it.  Below those that the kernel hands out, or the demo's own
+// AT Protocol server could be given one of them.
+const isFree = (port) => call('GET', `http://127.0.0.1:${port}/`, { ms: 1000 })
+	.then(() => false, (error) => /ECONNREFUSED/.test(error.message));
 async function elsewhere() {
 	for (;;) {
-		const port = await freePort();
-		const next = await call('GET', `http://127.0.0.1:${port + 1}/`, { ms: 1000 }).then(() => false, (error) => /ECONNREFUSED/.test(error.message));
-		if (next && port < 65000) return { DEMO_LISTEN: `127.0.0.1:${port}`, DEMO_DATA: join(folder, `data-${++used}`) };
+		const port = 10_000 + 2 * Math.floor(Math.random() * 10_000);
+		if (!await isFree(port) || !await isFree(port + 1)) continue;
+		return { DEMO_LISTEN: `127.0.0.1:${port}`, DEMO_DATA: join(folder, `data-${++used}`) };
 	}
 }
 
