@@ -19,6 +19,7 @@ const struct route *const route_tables[] = {
 	connect_choose_routes,
 	callback_routes,
 	asset_routes,
+	docs_routes,
 	post_routes,
 	delivery_routes,
 	operation_routes,

@@ -19,6 +19,7 @@ extern const struct route connect_page_routes[];
 extern const struct route connect_choose_routes[];
 extern const struct route callback_routes[];
 extern const struct route asset_routes[];
+extern const struct route docs_routes[];
 extern const struct route post_routes[];
 extern const struct route delivery_routes[];
 extern const struct route operation_routes[];

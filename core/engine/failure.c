@@ -85,7 +85,7 @@ static void failed(struct op *op, const char *code, const char *message, const c
 	op_change(op, "failed");
 	buf_reset(&op->intent);
 	op_move(op, DELIVERY_FAILED, text_eq(code, "platform_rejected") ? "rejected" : "gave_up", 0)->error =
-		op_error(op, code, message, platform_code, true);
+		op_error(op, code, message, platform_code, text_eq(code, "platform_unavailable"));
 	op_commit(op, AFTER_END);
 }
 
