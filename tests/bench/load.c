@@ -25,7 +25,7 @@ struct client { int fd; struct buf in; int64_t asked_us; bool busy; };
 struct running {
 	const struct load *l;
 	struct client *clients;
-	int poll, idle_count, *idle;
+	int poll, *idle, idle_first, idle_count;	/* a ring: none may be idle so long that the server closes it */
 	int64_t start, from, until, next_us;	/* next: of the schedule */
 	uint64_t asked;
 	struct buf out;
@@ -90,6 +90,20 @@ static void note(struct running *r, int64_t now, int64_t asked)
 	r->us[r->count++] = (uint32_t)(now - asked);
 }
 
+static void idle_add(struct running *r, int client)
+{
+	r->idle[(r->idle_first + r->idle_count++) % r->l->connections] = client;
+}
+
+static int idle_take(struct running *r)
+{
+	int client = r->idle[r->idle_first];
+
+	r->idle_first = (r->idle_first + 1) % r->l->connections;
+	r->idle_count--;
+	return client;
+}
+
 static void answered(struct running *r, struct client *c, size_t head, size_t length)
 {
 	int64_t now = now_us();
@@ -101,7 +115,7 @@ static void answered(struct running *r, struct client *c, size_t head, size_t le
 	buf_drop(&c->in, length);
 	c->busy = false;
 	if (r->l->rate > 0)
-		r->idle[r->idle_count++] = (int)(c - r->clients);
+		idle_add(r, (int)(c - r->clients));
 	else
 		ask(r, c, now);
 }
@@ -129,7 +143,7 @@ static int64_t schedule(struct running *r)
 	int64_t now = now_us();
 
 	while (r->idle_count > 0 && r->next_us <= now) {
-		ask(r, &r->clients[r->idle[--r->idle_count]], r->next_us);
+		ask(r, &r->clients[idle_take(r)], r->next_us);
 		r->next_us = r->start + (int64_t)((double)r->asked * gap);
 	}
 	return r->idle_count > 0 ? r->next_us - now : 100000;
@@ -157,7 +171,7 @@ static void clients_open(struct running *r)
 			die("cannot connect to port %d: %s", r->l->port, strerror(errno));
 		buf_init(&c->in, ANSWER_MAX);
 		if (r->l->rate > 0)
-			r->idle[r->idle_count++] = i;
+			idle_add(r, i);
 		else
 			ask(r, c, now_us());
 	}
