@@ -15,6 +15,8 @@
 #include "core/io/vault.h"
 #include "core/model/post.h"
 
+#define HASH_BYTES 16	/* of SHA-256: enough to tell contents of one account apart, and half the index */
+
 /* ---- what must not be sent twice -------------------------------------------------------------------- */
 
 static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
@@ -49,7 +51,7 @@ void post_hash(struct post_target *t, const char *link, const char *media)
 	add_words(&text, media);
 	add_words(&text, t->text);
 	vault_sha256(buf_text(&text), text.len, sum);
-	text_hex(&hex, sum, sizeof sum);
+	text_hex(&hex, sum, HASH_BYTES);
 	snprintf(t->hash, sizeof t->hash, "%s", buf_text(&hex));
 }
 
@@ -92,15 +94,24 @@ enum rc post_conflicts(struct cx *cx, struct db_conn *c, struct post_new *p, int
 	return rc;
 }
 
+/* What post_derive would find: nothing is claimed yet. */
+static const char *first_status(const struct post_new *p)
+{
+	if (text_eq(p->mode, "draft"))
+		return "draft";
+	for (int i = 0; i < p->target_count; i++)
+		if (p->targets[i].scheduled_at > 0)
+			return "scheduled";
+	return "publishing";
+}
+
 static void insert_post(struct db_conn *c, const struct post_new *p, int64_t now)
 {
-	const char *status = text_eq(p->mode, "draft") ? "draft" : text_eq(p->mode, "schedule") ? "scheduled" : "publishing";
-
 	db_run(c, "INSERT INTO post (id, organization_id, app_id, live, end_user_id, external_post_id, status, mode, text, body, scheduled_at,"
 	       " wall_text, zone, max_late_ms, on_missed, stop_on_failure, tags, metadata, created_at, updated_at)"
 	       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?19)",
 	       "sssissssssossisissi", p->id, p->owner.organization_id, p->owner.app_id, p->owner.live, p->end_user_id, p->external_post_id,
-	       status, p->mode, p->text, p->body, p->scheduled_at, p->wall_text, p->zone, p->max_late_ms, p->on_missed,
+	       first_status(p), p->mode, p->text, p->body, p->scheduled_at, p->wall_text, p->zone, p->max_late_ms, p->on_missed,
 	       (int64_t)p->stop_on_failure, p->tags, p->metadata, now);
 }
 
@@ -136,7 +147,6 @@ enum rc post_create(struct cx *cx, struct db_conn *c, struct post_new *p, int64_
 	}
 	if (rc != RC_OK)
 		return rc;
-	post_derive_id(c, p->id, now);
 	post_announce(c, p->id, text_eq(p->mode, "schedule") ? "post.scheduled" : "post.created", NULL, now);
 	return db_rc(c) == RC_OK ? RC_OK : db_fail(cx, c);
 }

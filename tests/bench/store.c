@@ -163,14 +163,13 @@ static void post_write(struct db_conn *c, struct posting *w, int64_t i, int64_t 
 	const char *org = w->p->org[p->org].id, *app = w->p->org[p->org].app;
 	int64_t due = what->due_at + i * what->step_ms, each = what->id_count > 0 ? what->count / what->id_count : 1;
 	bool open = text_eq(what->state, "queued");
-	char post[ID_MAX], delivery[ID_MAX], text[160], hash[72];
-	uint64_t random[4];
+	char post[ID_MAX], delivery[ID_MAX], text[160], hash[40];
+	uint64_t random[2];
 
 	id_new(post, "post");
 	id_new(delivery, "dlv");
 	id_random(random, sizeof random);
-	snprintf(hash, sizeof hash, "%016llx%016llx%016llx%016llx", (unsigned long long)random[0], (unsigned long long)random[1],
-		 (unsigned long long)random[2], (unsigned long long)random[3]);
+	snprintf(hash, sizeof hash, "%016llx%016llx", (unsigned long long)random[0], (unsigned long long)random[1]);
 	snprintf(text, sizeof text, "The weekly letter is out, number %lld: what we learned, what we built and what comes next. due=%lld",
 		 (long long)i, (long long)due);
 	db_run(c, "INSERT INTO post (id, organization_id, app_id, live, end_user_id, status, mode, text, body, scheduled_at, max_late_ms,"
@@ -247,13 +246,12 @@ static void template_find(struct copying *w)
 
 static void delivery_copy(struct db_conn *c, const struct copying *w, int i, const char *post, int64_t now)
 {
-	char id[ID_MAX], hash[72];
-	uint64_t r[4];
+	char id[ID_MAX], hash[40];
+	uint64_t r[2];
 
 	id_new(id, "dlv");
 	id_random(r, sizeof r);
-	snprintf(hash, sizeof hash, "%016llx%016llx%016llx%016llx", (unsigned long long)r[0], (unsigned long long)r[1],
-		 (unsigned long long)r[2], (unsigned long long)r[3]);
+	snprintf(hash, sizeof hash, "%016llx%016llx", (unsigned long long)r[0], (unsigned long long)r[1]);
 	db_run(c, "INSERT INTO delivery (id, organization_id, app_id, live, post_id, connection_id, platform, provider, text, content,"
 	       " content_hash, state, scheduled_at, due_at, late_after, on_missed, created_at, updated_at)"
 	       " SELECT ?1, organization_id, app_id, live, ?2, connection_id, platform, provider, text, content, ?3, state, scheduled_at, due_at,"
