@@ -103,7 +103,7 @@ bench: all $(B)/bench ## one table and build/bench.json; QUICK=1 within a minute
 simsrc := $(wildcard tests/sim/*.c)
 $(B)/sim: $(call obj,$(simsrc)) $(B)/libcore.a
 	@mkdir -p $(@D)
-	$(CC) $(ALLC) -fPIE -pie $(LDHARD) -Wl,--wrap=db_write,--wrap=db_write_async -o $@ $(call obj,$(simsrc)) $(B)/libcore.a $(LDLIBS)
+	$(CC) $(ALLC) -fPIE -pie $(LDHARD) -Wl,--wrap=db_write,--wrap=db_write_async,--wrap=op_of_delivery -o $@ $(call obj,$(simsrc)) $(B)/libcore.a $(LDLIBS)
 
 setup: ## what is needed to build and to test, by name from Debian and npm
 	tools/setup

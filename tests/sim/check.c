@@ -13,15 +13,18 @@
 struct row {
 	char id[ID_MAX], text[32], remote_id[16], post_id[ID_MAX], connection_id[ID_MAX], parent[ID_MAX];
 	enum delivery_state state;
-	int64_t claimed_at, scheduled_at, attempts;
+	int64_t claimed_at, scheduled_at, attempts, late_after;
+	bool late_is_fine;
 };
 
 static struct row rows[DELIVERIES];
+static bool begun[DELIVERIES];		/* taken up once and put back: the late policy is over for it */
 static int64_t moves_seen;
 
 void check_reset(void)
 {
 	memset(rows, 0, sizeof rows);
+	memset(begun, 0, sizeof begun);
 	moves_seen = 0;
 }
 
@@ -40,7 +43,7 @@ static void copy(struct stmt *s, int column, char *out, size_t size) { snprintf(
 static void read_rows(struct db_conn *c)
 {
 	STMT_AUTO struct stmt *s = db_query(c, "SELECT id, state, text, remote_id, post_id, connection_id, parent_delivery_id, claimed_at,"
-					    " scheduled_at, attempt_count FROM delivery", "");
+					    " scheduled_at, attempt_count, late_after, on_missed FROM delivery", "");
 
 	while (db_next(s)) {
 		int i = index_of(db_text_or(s, 0, ""));
@@ -59,6 +62,8 @@ static void read_rows(struct db_conn *c)
 		r->claimed_at = db_int(s, 7);
 		r->scheduled_at = db_int(s, 8);
 		r->attempts = db_int(s, 9);
+		r->late_after = db_int(s, 10);
+		r->late_is_fine = text_eq(db_text(s, 11), "publish");
 	}
 }
 
@@ -101,14 +106,51 @@ static void check_moves(struct db_conn *c)
 		if (!delivery_state_read(db_text_or(s, 2, ""), &from) || !delivery_state_read(db_text_or(s, 3, ""), &to))
 			continue;
 		sim_note("store: delivery %d %s -> %s (claim %lld)", i, db_text_or(s, 2, ""), db_text_or(s, 3, ""), (long long)db_int(s, 4));
+		if (i >= 0 && from != DELIVERY_QUEUED && (to == DELIVERY_QUEUED || to == DELIVERY_BLOCKED))
+			begun[i] = true;
 		if (from != to && !delivery_may(from, to) && !proof_moves(from, to))
 			sim_violation("delivery %d went from %s to %s", i, db_text_or(s, 2, ""), db_text_or(s, 3, ""));
 	}
 }
 
-/* ---- each connection: one delivery at a time ------------------------------------------------------------------------ */
+/* ---- each connection: one delivery at a time, the earliest first ------------------------------------------------- */
+
+struct op *__real_op_of_delivery(struct engine *e, struct db_conn *c, const char *delivery_id);
+struct op *__wrap_op_of_delivery(struct engine *e, struct db_conn *c, const char *delivery_id);
+
+static bool in_hand(const struct engine *e, const char *delivery_id)
+{
+	for (const struct op *op = e->ops.next; op != &e->ops; op = op->next)
+		if (op->publish && text_eq(op->d.id, delivery_id))
+			return true;
+	return false;
+}
+
+/* The engine takes a delivery up: nobody may have waited longer for the same connection. */
+struct op *__wrap_op_of_delivery(struct engine *e, struct db_conn *c, const char *delivery_id)
+{
+	STMT_AUTO struct stmt *s = db_query(c,
+		"SELECT o.id FROM delivery d JOIN delivery o ON o.connection_id = d.connection_id AND o.id <> d.id WHERE d.id = ?1"
+		" AND d.state = 'queued' AND o.state = 'queued' AND o.due_at < d.due_at AND o.due_at <= ?2 AND o.updated_at < ?2", "si",
+		delivery_id, sim.now);
+
+	while (db_next(s))
+		if (!in_hand(e, db_text_or(s, 0, "")))
+			sim_violation("delivery %d is taken up before %d, which is due for longer", index_of(delivery_id), index_of(db_text_or(s, 0, "")));
+	return __real_op_of_delivery(e, c, delivery_id);
+}
 
 static bool sending(const struct row *r) { return r->state == DELIVERY_PROCESSING || r->state == DELIVERY_COMMITTING; }
+
+/* The process may have stood still between looking at the clock and taking it up. */
+static void check_late(int i)
+{
+	const struct row *r = &rows[i];
+
+	if (sending(r) && !begun[i] && !r->late_is_fine && r->late_after > 0 && r->claimed_at > r->late_after + 30 * MINUTE)
+		sim_violation("delivery %d is sent %lld minutes after it was to be skipped or held", i,
+			      (long long)((r->claimed_at - r->late_after) / MINUTE));
+}
 
 static void check_order(void)
 {
@@ -183,7 +225,7 @@ void check_all(void)
 	check_moves(c);
 	for (int i = 0; i < sim.delivery_count; i++)
 		if (rows[i].id[0] != '\0')
-			check_delivery(i);
+			check_delivery(i), check_late(i);
 	check_order();
 	check_posts(c);
 	db_give(c);

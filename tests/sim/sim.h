@@ -139,6 +139,5 @@ void act_settle(int64_t calm);			/* after so long without faults: people decide 
 void check_reset(void);
 void check_all(void);
 void check_rest(void);
-void check_step(const char *delivery_id);	/* a publish is stepped for the first time after its claim */
 
 #endif
