@@ -76,9 +76,20 @@ static enum rc save_row(struct cx *cx, struct db_conn *c, struct op *op, int64_t
 	return RC_OK;
 }
 
+/* Whoever changed the connection since it was read has released the deliveries that it blocked, but not this one,
+ * which was not blocked yet: it looks at the connection again. */
+static bool cause_may_be_gone(struct db_conn *c, const struct op *op, const struct delivery_move *m)
+{
+	return m->to == DELIVERY_BLOCKED && op->connection_version > 0 &&
+	       (text_eq(m->reason, "paused") || text_eq(m->reason, "disconnected") || text_eq(m->reason, "reauth")) &&
+	       db_number(c, 0, "SELECT version FROM connection WHERE id = ?1 AND organization_id = ?2", "ss", op->d.connection_id,
+			 op->d.owner.organization_id) != op->connection_version;
+}
+
 static bool move(struct db_conn *c, struct op *op, int64_t now)
 {
 	const struct delivery_move *m = &op->change.to;
+	struct delivery_move again;
 	int64_t n;
 
 	if (op->change.claim && delivery_claim(c, &op->d, op->e->epoch, now, delivery_deadline(DELIVERY_PROCESSING, now)) <= 0)
@@ -87,6 +98,14 @@ static bool move(struct db_conn *c, struct op *op, int64_t now)
 		if (op->change.claim)
 			post_derive(c, op->d.id, now);
 		return true;
+	}
+	if (cause_may_be_gone(c, op, m)) {
+		again = *m;
+		again.to = DELIVERY_QUEUED;
+		again.reason = again.error = NULL;
+		again.due_at = now;
+		again.deadline_at = 0;
+		m = &again;
 	}
 	n = delivery_move(c, m, now);
 	if (n == 0 && m->to == DELIVERY_PUBLISHED)

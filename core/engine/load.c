@@ -115,7 +115,7 @@ bool op_reload_grant(struct op *op)
 static void account_inputs(struct op *op, struct db_conn *c, const char *connection_id)
 {
 	STMT_AUTO struct stmt *s = db_query(c,
-		"SELECT remote_id, username, display_name, account_type, target, status, paused, grant_id FROM connection"
+		"SELECT remote_id, username, display_name, account_type, target, status, paused, grant_id, version FROM connection"
 		" WHERE id = ?1 AND organization_id = ?2", "ss", connection_id, op->row.owner.organization_id);
 	const char *status;
 
@@ -137,6 +137,7 @@ static void account_inputs(struct op *op, struct db_conn *c, const char *connect
 	else if (db_int(s, 6))
 		op->blocked = "paused";
 	op->row.grant_id = db_dup(s, 7, &op->arena);
+	op->connection_version = db_int(s, 8);
 }
 
 static bool gather(struct op *op, struct db_conn *c)

@@ -64,6 +64,7 @@ struct op {
 	struct grant grant;
 	bool has_grant;
 	const char *account_type, *account_host, *target;
+	int64_t connection_version;		/* as it was read */
 	const char *blocked;			/* why the connection cannot be used now, or NULL */
 	const struct platform *platform;
 	/* fence: what the next commit expects to find */
