@@ -51,13 +51,15 @@ struct dedupe op_dedupe(const struct op *op)
 	return d;
 }
 
+/* A request that is handed over now may leave as late as its timeout, while it still looks for a connection. */
 bool key_alive(const struct op *op, int64_t now)
 {
 	struct dedupe d = op_dedupe(op);
+	int64_t leaves = now + op->e->config.conf->request_timeout_ms;
 
 	if (d.class != DEDUPE_KEYED)
 		return false;
-	return d.window_ms == 0 || op->row.key_at == 0 || now < op->row.key_at + d.window_ms - d.settle_ms;
+	return d.window_ms == 0 || op->row.key_at == 0 || leaves < op->row.key_at + d.window_ms - d.settle_ms;
 }
 
 void op_wait(struct op *op, int64_t ms, bool again)
@@ -120,10 +122,13 @@ static void on_send(struct op *op, const struct action *a)
 	}
 }
 
+/* The first use of a key is free of its window: there is nothing yet that could be created twice. */
 bool op_fresh_enough(const struct op *op)
 {
-	return op->repeat == REPEAT_SAFE ||
-	       (clock_boot() - op->intent_boot < REQUEST_LIFE_MS && (op->repeat != REPEAT_KEYED || key_alive(op, clock_now())));
+	bool first = op->row.key_at == op->row.intent_at;
+
+	return op->repeat == REPEAT_SAFE || (clock_boot() - op->intent_boot < REQUEST_LIFE_MS &&
+	       (op->repeat != REPEAT_KEYED || first || key_alive(op, clock_now())));
 }
 
 /* Nothing was created under the old key, and it is too old to be used: from the start with a new one. */

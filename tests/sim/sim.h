@@ -41,7 +41,7 @@ struct plan {
 	int64_t storm;					/* how long faults and people last */
 	int fault[16];					/* percent, by enum fault of platform.h */
 	int refused, slow_writes, bad_writes, bad_hosts;/* percent */
-	bool readback, container_once;
+	bool readback, container_once, edge;
 	int64_t token_life;				/* 0: tokens do not expire */
 };
 
@@ -58,6 +58,7 @@ struct sim {
 	int64_t now, begin, turn_at;	/* turn_at: when the storm ends, then when people come to decide */
 	struct plan plan;
 	bool tracing, failed, calm, dead;
+	bool dropped;			/* an operation may have been given up because its rows could not be written */
 	char words[512];		/* of the first violation */
 	/* ours */
 	struct installation store;

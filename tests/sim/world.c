@@ -134,7 +134,7 @@ static void crash(void)
 	sim.dead = false;
 	sim.crash_in = 0;
 	sim.crashes++;
-	sim.up_at = sim.now + (sim_chance(70) ? sim_delay(5 * MINUTE) : sim_delay(3 * HOUR));
+	sim.up_at = sim.now + (sim.plan.edge ? sim_below(sim.plan.window) : sim_chance(70) ? sim_delay(5 * MINUTE) : sim_delay(3 * HOUR));
 	sim_note("crash: up again in %lld ms", (long long)(sim.up_at - sim.now));
 }
 
@@ -344,11 +344,24 @@ static int rate(void)
 	return rates[sim_below(8)];
 }
 
+/* Where keys are about to be forgotten: answers are lost, commits are slow, processes die for about a window. */
+static void plan_edge(struct plan *p)
+{
+	p->edge = true;
+	p->window = sim_between(30, 120) * SECOND;
+	p->settle = sim_between(1, 20) * SECOND;
+	p->storm = 20 * MINUTE;
+	p->fault[FAULT_LOST_AFTER] = 30;
+	p->slow_writes = 30;
+	p->token_life = 0;
+}
+
 static void make_plan(void)
 {
 	static const int64_t settles[] = {1, 5, 10, 60}, windows[] = {0, 120, 600, 3600}, lives[] = {0, 0, 300, 3600};
 	struct plan *p = &sim.plan;
 
+	*p = (struct plan){.settle = 0};
 	p->settle = settles[sim_below(4)] * SECOND;
 	p->lag = sim_chance(50) ? 0 : sim_between(1, 30) * SECOND;
 	p->window = windows[sim_below(4)] * SECOND;
@@ -366,6 +379,8 @@ static void make_plan(void)
 	p->token_life = lives[sim_below(4)] * SECOND;
 	if (p->storm > DAY && p->token_life > 0)
 		p->token_life = 4 * HOUR;
+	if (sim_chance(15))
+		plan_edge(p);
 	sim.conf.request_timeout_ms = (int)p->timeout;
 }
 
@@ -373,7 +388,9 @@ static void make_accounts(void)
 {
 	sim.account_count = (int)sim_between(1, ACCOUNTS);
 	for (int i = 0; i < sim.account_count; i++)
-		sim.accounts[i] = (struct account){.type = (enum type)sim_below(TYPES), .organization = sim_chance(70) ? 0 : 1};
+		sim.accounts[i] = (struct account){
+			.type = sim.plan.edge ? TYPE_KEYED : (enum type)sim_below(TYPES), .organization = sim_chance(70) ? 0 : 1,
+		};
 }
 
 static void begin(uint64_t seed, bool tracing)
@@ -383,7 +400,7 @@ static void begin(uint64_t seed, bool tracing)
 	sim.noise = seed + 77;
 	sim.now = sim.begin = BEGIN;
 	sim.tracing = tracing;
-	sim.failed = sim.calm = sim.dead = sim.stopping = false;
+	sim.failed = sim.dropped = sim.calm = sim.dead = sim.stopping = false;
 	sim.words[0] = '\0';
 	sim.up_at = sim.stopped_until = sim.moves_seen = 0;
 	sim.crash_in = sim.delivery_count = sim.post_count = sim.edits = 0;

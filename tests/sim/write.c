@@ -76,8 +76,10 @@ bool write_try(db_write_fn *fn, void *arg)
 
 static bool stored_badly(struct job *j)
 {
-	static const struct { enum rc rc; bool stored; } ways[] = {{RC_IO, false}, {RC_IO, true}, {RC_FULL, false}, {RC_UNAVAILABLE, false}};
-	size_t way = (size_t)sim_below(4);
+	static const struct { enum rc rc; bool stored; } ways[] = {
+		{RC_IO, false}, {RC_IO, true}, {RC_FULL, false}, {RC_UNAVAILABLE, false}, {RC_BUG, false},
+	};
+	size_t way = (size_t)sim_below(sizeof ways / sizeof ways[0]);
 	struct cx cx;
 
 	if (sim.now < refused_until) {
@@ -88,6 +90,7 @@ static bool stored_badly(struct job *j)
 		return false;
 	cx_init(&cx, "sim");
 	j->rc = ways[way].rc;
+	sim.dropped = sim.dropped || j->rc == RC_BUG;
 	if (ways[way].stored)
 		(void)__real_db_write(&cx, sim.store.db, j->fn, j->arg);
 	if (j->rc == RC_IO)
