@@ -291,6 +291,8 @@ struct op *op_of_operation(struct engine *e, struct db_conn *c, const char *oper
 	}
 	take_row(op);
 	op->claimed = true;
+	if (text_eq(op->event, "lost"))		/* the answer to what is sent once more must be read */
+		op->row.deadline_at = clock_now() + operation_lifetime(op->row.kind);
 	if (!gather(op, c)) {
 		op_free(op);
 		return NULL;

@@ -114,12 +114,21 @@ static void cancel_disconnected(struct db_conn *c, int64_t now)
 		post_derive_id(c, posts[i], now);
 }
 
+/* Operations that nobody has in hand any more (their rows could once not be written): what they meant to do may
+ * have been sent.  One that is in hand is not taken up twice. */
+static void rescue_operations(struct db_conn *c, int64_t now)
+{
+	db_run(c, "UPDATE operation SET due_at = ?1 WHERE status = 'running' AND kind <> 'publish' AND due_at IS NULL AND deadline_at <= ?1",
+	       "i", now);
+}
+
 void sweep_run(struct db_conn *c, int64_t now, int *ret_more)
 {
 	int n = overdue(c, now);
 
 	expire_sessions(c, now);
 	cancel_disconnected(c, now);
+	rescue_operations(c, now);
 	db_run(c, "DELETE FROM idempotency WHERE created_at < ?1", "i", now - IDEMPOTENCY_MS);
 	db_run(c, "DELETE FROM event WHERE created_at < ?1 AND sequence IN (SELECT sequence FROM event ORDER BY sequence LIMIT 1000)", "i",
 	       now - EVENT_MS);

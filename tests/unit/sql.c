@@ -61,6 +61,7 @@ static const struct exception { const char *file, *part, *reason; } exceptions[]
 	{"core/model/sweep.c", "UPDATE auth_grant SET status = 'closed'", SWEEP},
 	{"core/model/sweep.c", "UPDATE connect_session SET status = 'expired'", SWEEP},
 	{"core/model/sweep.c", "UPDATE delivery SET state = 'canceled'", SWEEP},
+	{"core/model/sweep.c", "UPDATE operation SET due_at", SWEEP},
 	{"core/model/sweep.c", "DELETE FROM idempotency WHERE created_at", SWEEP},
 	{"core/model/sweep.c", "DELETE FROM event WHERE", SWEEP},
 	{NULL, NULL, NULL}
