@@ -221,7 +221,7 @@ static int64_t engine_next(const struct engine *e)
 {
 	int64_t next = op_next(e), due;
 
-	if (e->commit_done || e->woken || e->scan_at == 0)
+	if (e->commit_done || (!sim.stopping && (e->woken || e->scan_at == 0)))
 		return sim.now;
 	if (e->out_count == 0 && e->batch_count > 0)
 		return sim.now;
