@@ -334,7 +334,9 @@ static void settle_delivery(int i, int64_t calm)
 {
 	struct standing st = standing(i);
 	struct touch t = {.index = sim.deliveries[i].post};
-	bool none = sim.accounts[sim.deliveries[i].account].type == TYPE_NONE;
+	enum type type = sim.accounts[sim.deliveries[i].account].type;
+	bool clocks_apart = sim.plan.skew < -4 * MINUTE || sim.plan.skew > 4 * MINUTE;
+	bool none = type == TYPE_NONE || (clocks_apart && type != TYPE_HANDLE);		/* a list by time proves nothing then */
 
 	if (text_eq(st.state, "unconfirmed") && (none || calm > 3 * DAY)) {
 		if (!none && st.key_number < 4)

@@ -246,8 +246,8 @@ static void token_request(const struct request_in *in, struct answer_out *out)
 	int account = platform_account_of(in->body), version = version_of(in->body);
 	struct tokens *t = &there.tokens[account];
 
-	if (text_starts(in->body, "code")) {
-		*t = (struct tokens){.newest = t->newest, .used = t->newest, .ever_revoked = t->ever_revoked, .doubtful = t->doubtful};
+	if (text_starts(in->body, "code")) {	/* what an earlier authorization gave is over */
+		*t = (struct tokens){.newest = t->newest, .used = t->newest, .ever_revoked = t->ever_revoked, .doubtful = true};
 		pair_answer(account, out);
 	} else if (t->revoked || version < t->used) {
 		say(out, 400, "{\"error\":\"invalid_grant\"}");
@@ -429,13 +429,15 @@ static void container_read(struct call *c)
 	say(c->out, 200, words);
 }
 
+/* By time, as the platform's clock has it. */
 static void list(struct call *c, const char *marker)
 {
+	int64_t since = strtoll(c->in->path + strlen("/list/"), NULL, 10);
 	char words[32] = "none 1\n";
 
 	for (int i = 0; i < there.post_count; i++)
 		if (there.posts[i].account == c->account && text_eq(there.posts[i].key, marker) && there.posts[i].seen_at <= sim.now &&
-		    !stale(there.posts[i].delivery))
+		    there.posts[i].at + sim.plan.skew >= since && !stale(there.posts[i].delivery))
 			snprintf(words, sizeof words, "id x%d\n", i);
 	say(c->out, 200, words);
 }

@@ -13,11 +13,12 @@
 #include "tests/sim/platform.h"
 
 #define URL "https://api.sim.invalid"
+#define CLOCKS_APART_MS 600000		/* posts are listed by time from so long before the start */
 
 /* ---- one step ------------------------------------------------------------------------------------------------ */
 
 struct step {
-	char kind[16], phase[24], event[16], type[16], text[32], seed[80], container[16], job[16];
+	char kind[16], phase[24], event[16], type[16], text[32], seed[80], container[16], job[16], since[24], now[24];
 	const char *body;
 	long status;
 	struct buf out;
@@ -45,6 +46,8 @@ static void read_step(const struct buf *frame, struct step *s, char *body, size_
 	take(frame, REC_INPUT, "text", s->text, sizeof s->text);
 	take(frame, REC_STATE, "container", s->container, sizeof s->container);
 	take(frame, REC_STATE, "job", s->job, sizeof s->job);
+	take(frame, REC_STATE, "since", s->since, sizeof s->since);
+	take(frame, REC_NOW, NULL, s->now, sizeof s->now);
 	take(frame, REC_STATUS, NULL, status, sizeof status);
 	take(frame, REC_BODY, NULL, body, size);
 	s->body = body;
@@ -145,6 +148,7 @@ static void body(struct step *s)
 
 static void on_start(struct step *s)
 {
+	rec_int(&s->out, REC_STATE, "since", strtoll(s->now, NULL, 10) - CLOCKS_APART_MS);
 	if (text_eq(s->type, "handle"))
 		send(s, "POST", "safe", "/containers", "created");
 	else
@@ -183,12 +187,16 @@ static void on_polled(struct step *s)
 
 static void look(struct step *s)
 {
+	char folder[40];
+
 	if (text_eq(s->type, "none"))
 		verb(s, "unknown");
 	else if (text_eq(s->type, "handle"))
 		get(s, "container", s->container, "looked");
-	else
-		get(s, "list", s->seed, "listed");
+	else {
+		snprintf(folder, sizeof folder, "list/%s", s->since);
+		get(s, folder, s->seed, "listed");
+	}
 }
 
 static void on_posted(struct step *s)

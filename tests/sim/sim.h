@@ -43,6 +43,7 @@ struct plan {
 	int refused, slow_writes, bad_writes, bad_hosts;/* percent */
 	bool readback, container_once, edge;
 	int64_t token_life;				/* 0: tokens do not expire */
+	int64_t skew;					/* how far the platform's clock is ahead of ours */
 };
 
 struct account {

@@ -181,6 +181,17 @@ static void leave(struct transfer *t)
 	t->arrive_at = sim.now + (sim_chance(80) ? sim_below(20) : sim_delay(half < 5 * SECOND ? half : 5 * SECOND));
 }
 
+static void add_date(struct buf *headers)
+{
+	static const char *const weekdays[] = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"};
+	static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+	int64_t at = sim.now + sim.plan.skew, days = at / DAY;
+	struct clock_date d = clock_date(days);
+
+	buf_addf(headers, "date: %s, %02d %s %04d %02d:%02d:%02d GMT\n", weekdays[days % 7], d.day, months[d.month - 1], (int)d.year,
+		 (int)(at / HOUR % 24), (int)(at / MINUTE % 60), (int)(at / SECOND % 60));
+}
+
 static void arrive(struct transfer *t)
 {
 	struct request_in in = {t->method, t->path, t->token, t->key, buf_text(&t->body), t->left_at};
@@ -196,6 +207,7 @@ static void arrive(struct transfer *t)
 		t->outcome = HTTP_LOST;
 		t->answer_at = t->deadline;
 	}
+	add_date(&t->headers);
 	if (out.retry_after > 0)
 		buf_addf(&t->headers, "retry-after: %lld\n", (long long)out.retry_after);
 	buf_add(&t->answer, out.body.data, out.body.len);

@@ -291,7 +291,8 @@ static void advance(int *same)
 
 static bool at_rest(void)
 {
-	if (sim.engine == NULL || sim.stopping || write_waits() || wire_waits() || host_next() != NEVER || sim.stopped_until > sim.now)
+	if (sim.engine == NULL || sim.stopping || write_waits() || wire_waits() || host_next() != NEVER || sim.stopped_until > sim.now ||
+	    !engine_quiet(sim.engine))
 		return false;
 	return store_open_count() == 0 && platform_next() == NEVER;
 }
@@ -374,6 +375,7 @@ static void make_plan(void)
 	p->slow_writes = sim_chance(30) ? rate() : 0;
 	p->bad_writes = sim_chance(30) ? rate() / 2 : 0;
 	p->bad_hosts = sim_chance(20) ? rate() / 4 : 0;
+	p->skew = sim_chance(90) ? sim_between(-60, 60) * SECOND : sim_between(-1200, 1200) * SECOND;
 	p->readback = sim_chance(30);
 	p->container_once = sim_chance(30);
 	p->token_life = lives[sim_below(4)] * SECOND;
