@@ -3,6 +3,7 @@
 //   tests/run build            all but tests/plays/long-*.mjs
 //   tests/run build unit       a kind: unit, conversations, audit, check, crash, plays
 //   tests/run build sandbox    whatever bears the name: unit/sandbox, unit/sandbox_publish, plays/sandbox, plays/sandbox-*
+//   tests/run build rules      plays/long-rules: a long one may be named without its mark
 //   LONG=1 tests/run build     all, and TEST_LONG=1 for those that can do more rounds
 //
 // A program prints `ok NAME` or `not ok NAME: words` per test; what cannot print them (the audit, the checks) is one
@@ -53,7 +54,7 @@ function every() {
 function wanted(file) {
 	if (!group) return long || !file.only;
 	const last = basename(file.name);
-	const names = [file.name, file.name.split('/')[0], last, ...(file.also ?? [])];
+	const names = [file.name, file.name.split('/')[0], last, last.replace(/^long-/, ''), ...(file.also ?? [])];
 	return names.includes(group) || last.startsWith(`${group}-`) || last.startsWith(`${group}_`);
 }
 

@@ -21,6 +21,7 @@
 #define PATIENCE (20 * DAY)		/* after the storm: by then everything has an end */
 #define TURNS_MAX 40000
 #define SAME_MOMENT 300
+#define SCAN_GAP 5			/* the engine's own */
 
 struct sim sim;
 
@@ -221,8 +222,10 @@ static int64_t engine_next(const struct engine *e)
 {
 	int64_t next = op_next(e), due;
 
-	if (e->commit_done || (!sim.stopping && (e->woken || e->scan_at == 0)))
+	if (e->commit_done || (!sim.stopping && e->woken))
 		return sim.now;
+	if (!sim.stopping && e->scan_at == 0)
+		next = least(next, e->scanned_at + SCAN_GAP > sim.now ? e->scanned_at + SCAN_GAP : sim.now);
 	if (e->out_count == 0 && e->batch_count > 0)
 		return sim.now;
 	if (e->out_count > 0 && !e->out_running)
