@@ -49,7 +49,8 @@ enum rc engine_reload(struct cx *cx, struct engine *e, const char *provider_id, 
 void engine_providers(struct engine *e, struct buf *out_json);
 
 struct engine_stats {
-	uint64_t steps, sends, published, failed, unconfirmed, commits, turns;
+	uint64_t asked, steps;		/* steps asked of provider hosts, and those that were answered */
+	uint64_t sends, published, failed, unconfirmed, commits, turns;
 	int active, sending;
 	int64_t epoch;
 };

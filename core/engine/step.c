@@ -221,5 +221,6 @@ void op_step(struct op *op, const char *event)
 		op_park(op, "provider", "the step is larger than a host accepts");
 		return;
 	}
+	op->e->stats.asked++;
 	hosts_step(op->e->hosts, op->row.provider, op->number, &frame, acted, op);
 }

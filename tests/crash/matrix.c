@@ -98,6 +98,9 @@ static const char *cell_end(struct cell *c)
 		fault = state;
 	if (fault == NULL && strcmp(state, "published") != 0 && strcmp(state, "unconfirmed") != 0)
 		fault = state;
+	if (fault == NULL && strncmp(c->text, "overdue", 7) != 0 &&
+	    store_int(&stage, c->store, "SELECT COUNT(*) FROM event WHERE type = 'delivery.overdue'") != 0)
+		fault = "nobody worked on it until it was overdue";
 	if (fault != NULL) {
 		snprintf(words, sizeof words, "%s [%s]", fault, c->text);
 		return words;

@@ -19,15 +19,19 @@ static void stage_gone(void)
 	stage_close(&stage);
 }
 
-/* A store of its own with one account of a type; the driver runs. */
+/* A store of its own with one account of a type, whose token outlives the test; the driver runs. */
 static void scene_open(struct scene *s, const char *name, const char *type)
 {
+	char json[120];
+
 	if (stage.sandbox == 0) {
 		stage_open(&stage);
 		atexit(stage_gone);
 	}
 	memset(s, 0, sizeof *s);
 	s->name = name;
+	snprintf(json, sizeof json, "{\"name\":\"%s\",\"type\":\"%s\",\"expires_in\":500000000}", name, type);
+	rig_control(stage.url, "/control/accounts", json);
 	CHECK(driver_start(&s->d, &stage, name, NULL) == CAME_LINE);
 	driver_must(&s->d, "connect %s %s", name, type);
 	snprintf(s->con, sizeof s->con, "%s", driver_answer(&s->d));
@@ -64,6 +68,19 @@ static void waits_for(const struct scene *s, const char *sql)
 	CHECK_SAY(count(s, sql) > 0, "%s", sql);
 }
 
+/* A container is being made; the engine waits in memory. */
+#define PROCESSING "SELECT COUNT(*) FROM delivery d JOIN operation o ON o.delivery_id = d.id WHERE d.state = 'processing'" \
+	" AND o.event = 'timer'"
+
+static int64_t engine_active(struct scene *s)
+{
+	int64_t n = -1;
+
+	driver_must(&s->d, "stats");
+	CHECK_INT(sscanf(driver_answer(&s->d), "%*s %*s %*s %" SCNd64, &n), 1);
+	return n;
+}
+
 static void waits_for_state(const struct scene *s, const char *state)
 {
 	char sql[100];
@@ -93,7 +110,32 @@ static void rest(struct scene *s)
 	driver_must(&s->d, "rest 30000");
 }
 
-/* ---- 1, 7: fence and cancel -------------------------------------------------------------------------------- */
+/* ---- 1: the fence ------------------------------------------------------------------------------------------- */
+
+/* The row as another owner would leave it: in the same state, claimed anew.  Without epoch and claim in
+ * delivery_move the op in memory goes on and sends. */
+TEST(rule_1_a_row_that_was_claimed_by_another_is_left_alone)
+{
+	struct scene s;
+
+	scene_open(&s, "fence", "handle");
+	settings(&s, "handle", ",\"processing_ms\":400");
+	post(&s, "x");
+	waits_for(&s, PROCESSING);
+	store_run(&stage, s.name, "UPDATE delivery SET claim = claim + 1, owner_epoch = owner_epoch + 1");
+	driver_must(&s.d, "warp 5000");
+	for (int i = 0; i < 1500 && engine_active(&s) > 0; i++)
+		poll(NULL, 0, 10);
+	CHECK_INT(engine_active(&s), 0);
+	CHECK_INT(ledger(&s), 0);
+	is(&s, "processing");
+	again(&s, NULL);
+	rest(&s);
+	is(&s, "published");
+	judge(&s);
+}
+
+/* ---- 7: cancel -------------------------------------------------------------------------------- */
 
 /* While the container is being made.  Without the fence in delivery_move the op in memory publishes all the same. */
 TEST(rule_7_canceled_while_processing_it_is_never_sent)
@@ -103,8 +145,7 @@ TEST(rule_7_canceled_while_processing_it_is_never_sent)
 	scene_open(&s, "cancel-processing", "handle");
 	settings(&s, "handle", ",\"processing_ms\":400");
 	post(&s, "x");
-	waits_for(&s, "SELECT COUNT(*) FROM delivery d JOIN operation o ON o.delivery_id = d.id WHERE d.state = 'processing'"
-		  " AND o.event = 'timer'");
+	waits_for(&s, PROCESSING);
 	driver_must(&s.d, "cancel %s", s.dlv);
 	CHECK_STR(driver_answer(&s.d), "canceled");
 	driver_must(&s.d, "warp 5000");
@@ -263,6 +304,21 @@ TEST(rule_5_what_takes_effect_late_is_waited_for)
 	judge(&s);
 }
 
+/* The platform's search lags longer than it says: the first look after the settle time does not see the post, the
+ * second does. */
+TEST(rule_5_one_look_is_not_enough)
+{
+	struct scene s;
+
+	scene_open(&s, "lagging", "search");
+	settings(&s, "search", ",\"search_lag_ms\":9000");
+	post(&s, "[[reset:after]]");
+	rest(&s);
+	CHECK_INT(ledger(&s), 1);
+	is(&s, "published");
+	judge(&s);
+}
+
 /* ---- 6: the key's window ----------------------------------------------------------------------------------- */
 
 /* Killed with a keyed request under way, started again more than its hour later: the platform has forgotten the key. */
@@ -328,6 +384,10 @@ TEST(rule_9_a_busy_organization_does_not_starve_another)
 	int n, last = 0;
 
 	scene_open(&s, "busy", "keyed");
+	driver_kill(&s.d);
+	setenv("RIG_ROOM", "8", 1);
+	CHECK(driver_start(&s.d, &stage, s.name, NULL) == CAME_LINE);
+	unsetenv("RIG_ROOM");
 	driver_must(&s.d, "clone %s 19", s.con);
 	for (int i = 0; i < 20; i++) {
 		store_text(&stage, s.name, s.con, sizeof s.con, "SELECT id FROM connection ORDER BY id LIMIT 1 OFFSET %d", i);
@@ -343,7 +403,7 @@ TEST(rule_9_a_busy_organization_does_not_starve_another)
 	for (int i = 0; i < n; i++)
 		if (strncmp(e[i].text, "small", 5) == 0)
 			last = i;
-	CHECK_SAY(last < n - 400, "the small one's last post is number %d of %d", last, n);
+	CHECK_SAY(last < n / 2, "the small one's last post is number %d of %d", last, n);
 	CHECK_INT(count(&s, "SELECT COUNT(*) FROM delivery WHERE state <> 'published'"), 0);
 	driver_kill(&s.d);
 }

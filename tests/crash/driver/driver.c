@@ -3,13 +3,14 @@
  * one line ("ok ..." or "error ...").  Built with failpoints.
  *
  *   driver FOLDER SANDBOX_URL          RIG_SYNC_FAIL=N: the Nth sync of the WAL fails, as a bad disk's would
+ *                                      RIG_ROOM=N: no more than N operations at a time
  *
  *   connect NAME TYPE | clone CONNECTION N | organization NAME | reload | wake | warp MS | quit
  *   post CONNECTION TEXT               answered only once it is durable: "ok DELIVERY"
  *   many CONNECTION N TEXT             N of them in one commit, each with its number behind the text
  *   cancel DELIVERY | edit DELIVERY TEXT
  *   rest MS                            until nothing is due or under way; the clock jumps over the waits
- *   stats                              "ok SENDS PUBLISHED STEPS"
+ *   stats                              "ok SENDS PUBLISHED STEPS ACTIVE"
  *
  * The one thing to know: the clock jumps only while the engine stands still (nothing sent, stepped or committed for
  * a few real milliseconds), so that what took place in real time, the sandbox's own work, is never overtaken.
@@ -67,7 +68,7 @@ static void jump_if_still(struct watch *w)
 
 	engine_stats(rig.engine, &s);
 	sum = s.steps + s.sends + s.commits + (uint64_t)s.sending;
-	if (sum != w->sum || s.sending > 0) {
+	if (sum != w->sum || s.sending > 0 || s.asked != s.steps) {
 		*w = (struct watch){sum, 0, JUMP_FIRST};
 		return;
 	}
@@ -248,7 +249,7 @@ static void stats(const char *words)
 
 	(void)words;
 	engine_stats(rig.engine, &s);
-	printf("ok %llu %llu %llu\n", (unsigned long long)s.sends, (unsigned long long)s.published, (unsigned long long)s.steps);
+	printf("ok %llu %llu %llu %d\n", (unsigned long long)s.sends, (unsigned long long)s.published, (unsigned long long)s.steps, s.active);
 }
 
 static void quit(const char *words)
@@ -298,6 +299,8 @@ int main(int argc, char **argv)
 		atomic_store(&shim_fail_at, (int)n);
 	}
 	rig_conf(&rig);
+	if (getenv("RIG_ROOM") != NULL && text_int(getenv("RIG_ROOM"), &n))
+		rig.conf.in_flight = rig.conf.claim_batch = (int)n;
 	rig_open(&rig);
 	printf("ok ready\n");
 	fflush(stdout);
