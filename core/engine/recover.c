@@ -27,6 +27,9 @@ static enum rc adopt(struct cx *cx, struct db_conn *c, void *arg)
 	       " WHERE " OPEN " AND state = 'processing'", "ii", e->epoch, now);
 	db_run(c, "UPDATE delivery SET owner_epoch = ?1, claim = claim + 1"
 	       " WHERE " OPEN " AND state IN ('committing', 'awaiting_platform', 'awaiting_user', 'unconfirmed')", "i", e->epoch);
+	/* nobody worked while the server was down: what is decided below is not overdue before it was tried */
+	db_run(c, "UPDATE delivery SET deadline_at = ?1 WHERE " OPEN " AND state = 'committing'", "i",
+	       delivery_deadline(DELIVERY_COMMITTING, now));
 	db_run(c, "UPDATE operation SET due_at = ?1, owner_epoch = ?2 WHERE status = 'running' AND kind <> 'publish' AND due_at IS NULL", "ii",
 	       now, e->epoch);
 	db_run(c, "UPDATE auth_grant SET refresh_operation_id = NULL, refresh_at = ?1 WHERE refresh_operation_id IS NOT NULL AND NOT EXISTS"
