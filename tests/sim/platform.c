@@ -187,7 +187,8 @@ const char *platform_token(int account)
 	static char pair[64];
 	struct tokens *t = &there.tokens[account];
 
-	t->newest++;
+	if (t->newest++ == 0)
+		t->used = 1;		/* the account comes with a pair that works */
 	t->made_at = sim.now;
 	snprintf(pair, sizeof pair, "a%d.%d r%d.%d", account, t->newest, account, t->newest);
 	return pair;

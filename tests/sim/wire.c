@@ -80,7 +80,7 @@ static void read_request(struct transfer *t, const struct http_request *r)
 /* From its leaving to its last effect a request has the settle time; half of it may pass on the way. */
 static void plan_ways(struct transfer *t)
 {
-	t->leave_at = sim.now + (sim_chance(80) ? sim_below(20) : sim_delay(sim.plan.timeout + SECOND));
+	t->leave_at = sim.now + (sim.calm || sim_chance(80) ? sim_below(20) : sim_delay(sim.plan.timeout + SECOND));
 	t->arrive_at = NEVER;
 	t->answer_at = t->deadline;
 	t->outcome = HTTP_LOST;
@@ -202,7 +202,7 @@ static void arrive(struct transfer *t)
 	platform_request(&in, &out);
 	t->status = out.status;
 	t->outcome = out.lost ? HTTP_LOST : HTTP_ANSWERED;
-	t->answer_at = out.lost && sim_chance(50) ? t->deadline : sim.now + sim_delay(20 * SECOND);
+	t->answer_at = out.lost && sim_chance(50) ? t->deadline : sim.now + sim_delay(sim.calm ? SECOND : 20 * SECOND);
 	if (t->answer_at > t->deadline) {
 		t->outcome = HTTP_LOST;
 		t->answer_at = t->deadline;

@@ -292,10 +292,19 @@ static void advance(int *same)
 		sim.now += MINUTE;
 }
 
+static bool holds_a_delivery(const struct engine *e)
+{
+	for (const struct op *op = e->ops.next; op != &e->ops; op = op->next)
+		if (op->publish)
+			return true;
+	return false;
+}
+
+/* An operation whose delivery somebody else has ended still finds that out: it must not stay in memory either. */
 static bool at_rest(void)
 {
 	if (sim.engine == NULL || sim.stopping || write_waits() || wire_waits() || host_next() != NEVER || sim.stopped_until > sim.now ||
-	    !engine_quiet(sim.engine))
+	    holds_a_delivery(sim.engine))
 		return false;
 	return store_open_count() == 0 && platform_next() == NEVER;
 }
