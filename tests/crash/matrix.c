@@ -32,7 +32,7 @@
 
 #define PASSES_MAX 40
 #define WORKERS 2
-#define REST "rest 30000"
+#define REST "rest 150000"
 
 enum { KEYED, HANDLE, SEARCH, NONE, TYPES };
 static const char *const types[TYPES] = {"keyed", "handle", "search", "none"};

@@ -89,7 +89,7 @@ static void starts(struct scene *s, const char *failpoint, enum came came)
 	enum came got = driver_start(&s->d, &stage, s->name, &(struct drive){.failpoint = failpoint});
 
 	if (got == CAME_LINE)
-		got = driver_say(&s->d, "rest 30000");
+		got = driver_say(&s->d, "rest 150000");
 	CHECK_INT(got, came);
 	if (came == CAME_LINE)
 		CHECK_STR(s->d.line, "ok rest");

@@ -121,7 +121,7 @@ static void judge(struct scene *s)
 
 static void rest(struct scene *s)
 {
-	driver_must(&s->d, "rest 30000");
+	driver_must(&s->d, "rest 150000");
 }
 
 /* ---- 1: the fence ------------------------------------------------------------------------------------------- */
