@@ -61,7 +61,8 @@ export async function xrpc(url, method, name, { token, body, query } = {}) {
 	const search = query ? '?' + new URLSearchParams(query) : '';
 	const reply = await fetch(`${url}/xrpc/${name}${search}`, {
 		method, body: body && JSON.stringify(body),
-		headers: { ...(body && { 'content-type': 'application/json' }), ...(token && { authorization: `Bearer ${token}` }) },
+		headers: { connection: 'close',		// one that was kept may die under a read: that would be a fault of the test
+			...(body && { 'content-type': 'application/json' }), ...(token && { authorization: `Bearer ${token}` }) },
 	});
 	const text = await reply.text();
 	let json = {};

@@ -10,7 +10,7 @@ export const scene = (name, run) => scenes.push({ name, run });
 export const after = (end) => ends.unshift(end);
 
 // Waits until test() gives something true, and gives it back; the words say what never came.
-export async function until(words, test, ms = 10_000) {
+export async function until(words, test, ms = 30_000) {
 	for (const end = Date.now() + ms; ;) {
 		const got = await test();
 		if (got) return got;
@@ -34,7 +34,7 @@ async function perform({ name, run }, ms) {
 	}
 }
 
-export async function curtain(ms = 60_000) {
+export async function curtain(ms = 180_000) {
 	let good = 0;
 	for (const one of scenes) good += await perform(one, ms);
 	for (const end of ends) await end();
