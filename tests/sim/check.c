@@ -126,7 +126,7 @@ static bool in_hand(const struct engine *e, const char *delivery_id)
 	return false;
 }
 
-/* The engine takes a delivery up: nobody may have waited longer for the same connection. */
+/* The engine takes a delivery up: it has it in hand nowhere else, and nobody has waited longer for its connection. */
 struct op *__wrap_op_of_delivery(struct engine *e, struct db_conn *c, const char *delivery_id)
 {
 	STMT_AUTO struct stmt *s = db_query(c,
@@ -134,6 +134,8 @@ struct op *__wrap_op_of_delivery(struct engine *e, struct db_conn *c, const char
 		" AND d.state = 'queued' AND o.state = 'queued' AND o.due_at < d.due_at AND o.due_at <= ?2 AND o.updated_at < ?2", "si",
 		delivery_id, sim.now);
 
+	if (in_hand(e, delivery_id))
+		sim_violation("delivery %d is in hand twice", index_of(delivery_id));
 	while (db_next(s))
 		if (!in_hand(e, db_text_or(s, 0, "")))
 			sim_violation("delivery %d is taken up before %d, which is due for longer", index_of(delivery_id), index_of(db_text_or(s, 0, "")));
