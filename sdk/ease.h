@@ -206,6 +206,15 @@ static inline const char *mps_time_iso(mps_op *op, int64_t ms) { return mps_host
 static inline int64_t mps_time_ms(const char *text) { return mps_host_table->time_ms(text); }
 static inline void *mps_alloc(mps_op *op, uint32_t length) { return mps_host_table->alloc(op, length); }
 
+static inline const char *mps_hmac(mps_op *op, const char *key, const char *message, const char *encoding)
+{
+	return mps_host_table->hmac(op, key, message, encoding);
+}
+static inline const char *mps_jwt(mps_op *op, const char *key, const char *alg, const char *claims, int32_t seconds)
+{
+	return mps_host_table->jwt(op, key, alg, claims, seconds);
+}
+
 /* --- things built from the above ----------------------------------------------------------------------------- */
 
 /* The whole number that text holds, or fallback. */

@@ -38,7 +38,7 @@
 extern "C" {
 #endif
 
-#define MPS_ABI_MINOR 0
+#define MPS_ABI_MINOR 1
 
 typedef struct mps_op mps_op;		/* one operation during one step */
 typedef struct mps_req mps_req;		/* one request under construction; belongs to its operation */
@@ -209,7 +209,9 @@ struct mps_host {
 	/* Writes JSON text as it is; what is not exactly one valid JSON value is a mistake. */
 	void (*json_raw)(mps_req *req, const char *key, const char *json);
 
-	/* Asks the core for a DPoP proof (RFC 9449) by the grant's own key; call it before bearer(). */
+	/* Asks the core for a DPoP proof (RFC 9449) by the grant's own key; call it before bearer().  The core keeps the
+	 * server's nonces, and repeats the request once by itself when the answer is use_dpop_nonce, because that proves
+	 * that nothing was done.  The descriptor declares connect.dpop. */
 	void (*dpop)(mps_req *req);
 
 	/* --- verbs: exactly one per step; each returns its MPS_NEXT_, which step returns ---------------------- */
@@ -252,8 +254,8 @@ struct mps_host {
 	/* Reports trouble that did not stop the operation; reason as in fail(). */
 	void (*warn)(mps_op *op, const char *reason, const char *words);
 
-	/* Stores the secret behind a handle: name is access or refresh; seconds is its lifetime
-	 * (0: does not expire).  Token answers that the descriptor declares are stored without this. */
+	/* Stores the secret behind a handle: name is access or refresh, and in register client.id or client.secret; seconds
+	 * is its lifetime (0: does not expire).  Token answers that the descriptor declares are stored without this. */
 	void (*token)(mps_op *op, const char *name, const char *handle, int64_t seconds);
 
 	/* With fail(): do not come back before so many seconds. */
@@ -284,6 +286,17 @@ struct mps_host {
 
 	/* length zeroed bytes that live until step returns, at most 1 MiB in all per step; beyond that NULL. */
 	void *(*alloc)(mps_op *op, uint32_t length);
+
+	/* --- since 1.1 ---------------------------------------------------------------------------------------- */
+
+	/* A handle for the HMAC-SHA256 of message (text or handle) by the key behind a handle, computed when the request
+	 * is sent; encoding: "hex", "base64" or "base64url".  It can be used in the requests of this step only. */
+	const char *(*hmac)(mps_op *op, const char *key, const char *message, const char *encoding);
+
+	/* A handle for a signed JWT, made when the request is sent: claims is a JSON object, to which the core adds iat,
+	 * exp (seconds from then) and a jti that is new at every send.  alg: "ES256" or "HS256"; key: "client.key" (whose
+	 * kid the header names) or another handle.  It can be used in the requests of this step only. */
+	const char *(*jwt)(mps_op *op, const char *key, const char *alg, const char *claims, int32_t seconds);
 };
 
 /* Provider to core.  Static and never changed. */

@@ -63,7 +63,10 @@ enum frame_kind {
 	REC_REQ_BODY,		/* literal bytes */
 	REC_REQ_BODY_HANDLE,	/* key: encoding, value: handle */
 	REC_REQ_MEDIA,		/* key: media index, value: "offset length" in bytes */
-	REC_DPOP		/* the core adds a proof */
+	REC_DPOP,		/* the core adds a proof; with Authorization: DPoP also the token's hash */
+	REC_MADE		/* a secret made at send: key: handle "made:N", value: "hmac hex|base64|base64url", KEY handle,
+				   "=" message or "@" handle; or "jwt ES256|HS256", KEY handle, seconds, claims; parts joined by
+				   newlines.  Stands before the records that use it */
 };
 
 /* Encodings of a handle: "raw" (header values, whole URLs), "percent" (path, query), "form", "json" (without

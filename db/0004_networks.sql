@@ -1,0 +1,64 @@
+-- What real networks need: our own client keys, apps registered at instances, facts of a grant, limits of an account, media.
+
+-- ES256 keys by which this installation proves itself to authorization servers (client_id is a metadata address).
+CREATE TABLE client_key (
+	id TEXT PRIMARY KEY,                    -- kid
+	platform TEXT NOT NULL UNIQUE,
+	private BLOB NOT NULL,                  -- sealed by the installation's key
+	public TEXT NOT NULL,                   -- JWK
+	created_at INTEGER NOT NULL
+);
+
+-- An app registered at an instance (Mastodon): one per app, mode, host and callback address.
+CREATE TABLE instance_client (
+	id TEXT PRIMARY KEY,
+	organization_id TEXT NOT NULL REFERENCES organization(id),
+	app_id TEXT NOT NULL REFERENCES app(id),
+	live INTEGER NOT NULL,
+	platform TEXT NOT NULL,
+	host TEXT NOT NULL,
+	redirect_uri TEXT NOT NULL,
+	secrets BLOB NOT NULL,                  -- sealed bag by the organization's key: client.id, client.secret
+	facts TEXT,                             -- JSON: results instance.NAME
+	created_at INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX instance_client_host ON instance_client (app_id, live, platform, host, redirect_uri);
+
+ALTER TABLE auth_grant ADD COLUMN facts TEXT;              -- JSON: results grant.NAME
+ALTER TABLE auth_grant ADD COLUMN instance_client_id TEXT;
+
+ALTER TABLE connection ADD COLUMN limits TEXT;             -- JSON: results limits.NAME
+ALTER TABLE connection ADD COLUMN limits_at INTEGER;       -- when they are to be read again
+
+CREATE TABLE media (
+	id TEXT PRIMARY KEY,
+	organization_id TEXT NOT NULL REFERENCES organization(id),
+	app_id TEXT NOT NULL REFERENCES app(id),
+	live INTEGER NOT NULL,
+	status TEXT NOT NULL,                   -- uploading | processing | ready | failed
+	file TEXT NOT NULL,                     -- name inside DATA/media; it goes only after this row
+	filename TEXT,                          -- as uploaded, made harmless
+	source_url TEXT,
+	kind TEXT,                              -- image | gif | video
+	mime TEXT,                              -- by its bytes, not by its word
+	bytes INTEGER NOT NULL DEFAULT 0,
+	sha256 TEXT,
+	width INTEGER, height INTEGER, duration_ms INTEGER, frame_rate_milli INTEGER,
+	codec TEXT,
+	alt TEXT,
+	error TEXT,                             -- JSON
+	expires_at INTEGER NOT NULL,            -- may go then, unless a post holds it
+	created_at INTEGER NOT NULL,
+	updated_at INTEGER NOT NULL
+);
+CREATE INDEX media_page ON media (organization_id, app_id, live, id);
+CREATE INDEX media_expiry ON media (expires_at);
+
+-- Posts that hold a media item.
+CREATE TABLE media_use (
+	media_id TEXT NOT NULL REFERENCES media(id),
+	post_id TEXT NOT NULL REFERENCES post(id),
+	organization_id TEXT NOT NULL,
+	PRIMARY KEY (media_id, post_id)
+);
+CREATE INDEX media_use_post ON media_use (post_id);
