@@ -10,10 +10,10 @@ import { Child, tail } from './process.mjs';
 import { sleep, until } from './wait.mjs';
 
 const program = process.env.CHROMIUM ?? '/usr/bin/chromium';
-export const haveChrome = () => existsSync(program);
 
 export class Chrome {
 	static async start() {
+		if (!existsSync(program)) throw new Error(`there is no Chromium at ${program}; run: tools/setup tests`);
 		const chrome = new Chrome();
 		chrome.folder = mkdtempSync(join(tmpdir(), 'mps-chrome-'));
 		chrome.child = new Child(program, ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run',

@@ -4,15 +4,10 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { Chrome, haveChrome } from '../lib/chrome.mjs';
+import { Chrome } from '../lib/chrome.mjs';
 import { startSandbox } from '../lib/sandbox.mjs';
 import { startServer } from '../lib/server.mjs';
 import { after, done, test } from '../lib/test.mjs';
-
-if (!haveChrome()) {
-	console.log('ok skipped: there is no Chromium here');
-	process.exit(0);
-}
 
 const shots = process.env.SHOTS;
 if (shots) mkdirSync(shots, { recursive: true });
