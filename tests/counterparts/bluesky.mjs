@@ -20,6 +20,7 @@ import os from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { until } from '../lib/wait.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 
@@ -33,7 +34,7 @@ export async function startPds() {
 		if (done) throw new Error(`the PDS ended with ${JSON.stringify(await ended)}`);
 		return JSON.parse(value);
 	};
-	const { url, host } = await read();
+	const { url, host, tls, plc, video } = await read();
 	let turn = Promise.resolve();
 	const order = (words) => turn = turn.then(async () => {
 		child.stdin.write(JSON.stringify(words) + '\n');
@@ -42,11 +43,26 @@ export async function startPds() {
 		return reply;
 	});
 	return {
-		url, host,
+		url, host, tls, plc, video,
+		// The ini lines that put this PDS, its directory and its video service in the place of the real ones.
+		ini: `[egress]
+allow = ${[url, plc.replace('localhost', '127.0.0.1'), video].map((u) => new URL(u).host).join(', ')}
+[provider.bluesky]
+base_url.bsky.social = ${url}
+base_url.public.api.bsky.app = ${url}
+base_url.${host} = ${url}
+base_url.plc.directory = ${plc.replace('localhost', '127.0.0.1')}
+base_url.video.bsky.app = ${video}
+`,
 		account: (handle) => order({ do: 'account', handle }),
 		fault: (xrpc, mode, more) => order({ do: 'fault', path: `/xrpc/${xrpc}`, mode, ...more }),
 		seen: async (xrpc) => (await order({ do: 'seen' })).requests.filter((r) => !xrpc || r.path === `/xrpc/${xrpc}`),
 		expire: () => order({ do: 'expire' }),
+		takedown: (did, applied = true) => order({ do: 'takedown', did, applied }),
+		deactivate: (account) => order({ do: 'deactivate', ...account }),
+		activate: (account) => order({ do: 'activate', ...account }),
+		client: (host, url) => order({ do: 'client', host, url }),
+		nextVideo: (states, failure) => order({ do: 'video', states, failure }),
 		records: (did) => records(url, did),
 		async stop() {
 			child.stdin.end();
@@ -54,6 +70,22 @@ export async function startPds() {
 			rmSync(folder, { recursive: true, force: true });
 		},
 	};
+}
+
+// A person at the PDS's own pages, in Chromium: signs in and allows (or not) what the page says.
+export async function allow(page, account, { deny = false } = {}) {
+	const button = (words) => `[...document.querySelectorAll('button')].find((b) => ${words}.test(b.innerText))`;
+	const press = async (words) => {
+		await until(`the page offers ${words}`, () => page.eval(`Boolean(${button(words)})`), 20_000);
+		await page.eval(`${button(words)}.click()`);
+	};
+	await until('the page asks for a password', () => page.eval(`Boolean(document.querySelector('input[type=password]'))`), 20_000);
+	await page.type('input[type=password]', account.password);
+	await press(/^Sign in$/);
+	await until('the page asks for consent', async () => /wants to access|Grant access/.test(await page.text()), 20_000);
+	const words = await page.text();
+	await page.loads_by(() => press(deny ? /^Deny access$/ : /^Authorize$/), (url) => !url.includes('/oauth/authorize'));
+	return words;
 }
 
 // One call; never throws on a status, because the statuses are what the tests look at.

@@ -2,7 +2,8 @@
 //
 //   tests/node_modules/.bin/node tests/counterparts/pds.mjs FOLDER
 //
-// Prints one JSON line when ready: {"url","host","plc","folder","pid"}.  Then takes one JSON line per order on standard
+// Prints one JSON line when ready: {"url","host","tls","plc","video","folder","pid"}; tls is
+// the port for browsers.  Then takes one JSON line per order on standard
 // input and answers each with one line; end of input stops it, so it never outlives its test.
 //
 //   {"do":"account","handle":"ada.test","password":"..."}   makes an account and an app password by the PDS's own XRPC
@@ -12,14 +13,19 @@
 //        lost_before  the connection dies and the PDS never sees the request
 //        status       the PDS never sees it; the door answers {"status":N,"headers":{},"body":{}}
 //   {"do":"seen"}    every request so far: {"method","path","status"}; status 0 where the answer was lost
+//   {"do":"takedown","did":"...","applied":true}, {"do":"deactivate","handle":"...","password":"..."}, {"do":"activate",...}
+//   {"do":"client","host":"social.northpeak.dev","url":"http://127.0.0.1:8080"}   where https://HOST of an OAuth client lies
+//   {"do":"video","states":["JOB_STATE_ENCODING"],"failure":"..."}   what the next video's job goes through
 //   {"do":"expire"}  makes every access token used so far answer 400 ExpiredToken, as the PDS does after two hours
 //
 // The one thing to know: accounts name a host of host.bsky.network as their server, as real ones do, and not the one
 // they signed in at.  A client that follows the DID document, as it should, goes there; the test lets the door
 // stand in for that host, so that the faults are met on every way.
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import { createRequire } from 'node:module';
 import net from 'node:net';
 import path from 'node:path';
@@ -51,7 +57,7 @@ async function freePort() {
 
 /* ---- the door ---- */
 
-const seen = [], faults = [];
+const seen = [], faults = [], clients = new Map();
 const expired = new Set(), used = new Set();
 
 function takeFault(url) {
@@ -67,9 +73,17 @@ function answer(res, status, headers, body) {
 	res.writeHead(status, { 'content-type': 'application/json', 'content-length': bytes.length, ...headers }).end(bytes);
 }
 
-function door(behind) {
-	return http.createServer(async (req, res) => {
-		const chunks = [];
+// Browsers come by TLS, as the PDS's own pages and their cookies want it; the certificate is made here and now.
+function certificate(folder) {
+	const [key, cert] = ['key.pem', 'cert.pem'].map((name) => path.join(folder, name));
+	execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', `/CN=${HOST}`,
+		'-addext', `subjectAltName=DNS:${HOST}`, '-keyout', key, '-out', cert], { stdio: 'ignore' });
+	return { key: readFileSync(key), cert: readFileSync(cert) };
+}
+
+function pass(pds) {
+	return async (req, res) => {
+		const chunks = [], behind = clients.get(req.headers.host) ?? pds;
 		for await (const chunk of req) chunks.push(chunk);
 		const entry = { method: req.method, path: req.url.split('?')[0], status: 0 };
 		seen.push(entry);
@@ -97,10 +111,61 @@ function door(behind) {
 			res.writeHead(from.statusCode, from.headers).end(Buffer.concat(parts));
 		});
 		up.end(Buffer.concat(chunks));
+	};
+}
+
+/* ---- the video service ---- */
+
+// As video.bsky.app: takes a video with the account's own word for it (a service token of its PDS) and brings it to that
+// PDS as a blob with the same token, which the PDS judges.
+const jobs = new Map();
+let plan = {};
+
+function jobStatus(job) {
+	const state = job.states.shift() ?? (job.failure ? 'JOB_STATE_FAILED' : 'JOB_STATE_COMPLETED');
+	return { jobId: job.id, did: job.did, state, ...(state === 'JOB_STATE_COMPLETED' && { blob: job.blob }),
+		...(state === 'JOB_STATE_FAILED' && { error: job.failure, message: 'the video could not be processed' }) };
+}
+
+async function takeVideo(req, url, bytes, pds) {
+	const { authorization, 'content-type': type, 'content-length': length } = req.headers, did = url.searchParams.get('did');
+	if (!authorization || type !== 'video/mp4' || Number(length) !== bytes.length || !url.searchParams.get('name'))
+		return [400, { error: 'InvalidRequest', message: 'token, type, length, did and name are needed' }];
+	const twin = [...jobs.values()].find((j) => j.did === did && j.bytes.equals(bytes));
+	if (twin) return [409, { jobStatus: { ...jobStatus({ ...twin, states: [] }) }, error: 'already_exists', message: 'Video already processed', jobId: twin.id }];
+	const reply = await fetch(`http://localhost:${pds}/xrpc/com.atproto.repo.uploadBlob`,
+		{ method: 'POST', headers: { authorization, 'content-type': type }, body: bytes });
+	const answer = await reply.json();
+	if (!reply.ok) return [reply.status, answer];
+	const job = { id: `job-${jobs.size + 1}`, did, bytes, blob: answer.blob, states: [...plan.states ?? ['JOB_STATE_CREATED', 'JOB_STATE_ENCODING']], failure: plan.failure };
+	plan = {};
+	jobs.set(job.id, job);
+	return [200, { jobId: job.id, did, state: 'JOB_STATE_CREATED' }];
+}
+
+function video(pds) {
+	return http.createServer(async (req, res) => {
+		const chunks = [], url = new URL(req.url, 'http://video');
+		for await (const chunk of req) chunks.push(chunk);
+		const job = jobs.get(url.searchParams.get('jobId'));
+		const [status, body] = req.method === 'POST' && url.pathname === '/xrpc/app.bsky.video.uploadVideo'
+			? await takeVideo(req, url, Buffer.concat(chunks), pds)
+			: url.pathname === '/xrpc/app.bsky.video.getJobStatus' && job ? [200, { jobStatus: jobStatus(job) }]
+			: [404, { error: 'XRPCNotSupported', message: 'no such method or job' }];
+		seen.push({ method: req.method, path: url.pathname, status, video: true });
+		answer(res, status, {}, body);
 	});
 }
 
 /* ---- the servers behind it ---- */
+
+// An OAuth client's metadata lie at an address of the world; here it is one of this machine.
+const outside = globalThis.fetch;
+globalThis.fetch = (input, init) => {
+	const url = new URL(input instanceof Request ? input.url : input);
+	if (url.protocol !== 'https:' || !clients.has(url.host)) return outside(input, init);
+	return outside(`http://127.0.0.1:${clients.get(url.host)}${url.pathname}${url.search}`, { headers: input.headers ?? init?.headers, signal: input.signal ?? init?.signal });
+};
 
 async function startPlc() {
 	const plc = require('@did-plc/server');
@@ -123,7 +188,8 @@ async function startPds(folder, plcUrl) {
 	};
 	for (const d of [settings.dataDirectory, settings.blobstoreDiskLocation]) mkdirSync(d, { recursive: true });
 	const cfg = pds.envToCfg(settings);
-	cfg.service.publicUrl = `https://${HOST}`;
+	cfg.service.did = `did:web:${HOST}`;
+	cfg.service.publicUrl = cfg.oauth.issuer = `https://${HOST}`;
 	const server = await pds.PDS.create(cfg, pds.envToSecrets(settings));
 	// Handles under .test are in no DNS: the PDS's own table answers for them.
 	server.ctx.idResolver.handle.resolve = async (handle) => (await server.ctx.accountManager.getAccount(handle))?.did;
@@ -135,10 +201,10 @@ async function startPds(folder, plcUrl) {
 
 async function call(url, name, body, token) {
 	const reply = await fetch(`${url}/xrpc/${name}`, {
-		method: 'POST', body: JSON.stringify(body),
-		headers: { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) },
+		method: 'POST', body: body && JSON.stringify(body),
+		headers: { ...(body && { 'content-type': 'application/json' }), ...(token && { authorization: `Bearer ${token}` }) },
 	});
-	const json = await reply.json();
+	const json = await reply.json().catch(() => ({}));		// some answer nothing
 	if (!reply.ok) throw new Error(`${name}: ${reply.status} ${json.error} ${json.message}`);
 	return json;
 }
@@ -148,6 +214,33 @@ const orders = {
 		const made = await call(direct, 'com.atproto.server.createAccount', { email: `${handle}@example.com`, handle, password });
 		const app = await call(direct, 'com.atproto.server.createAppPassword', { name: 'mypostshare' }, made.accessJwt);
 		return { did: made.did, handle, password, appPassword: app.password };
+	},
+	async takedown({ did, applied = true }, { direct }) {
+		const admin = Buffer.from('admin:admin-of-a-test').toString('base64');
+		const reply = await fetch(`${direct}/xrpc/com.atproto.admin.updateSubjectStatus`, {
+			method: 'POST', headers: { authorization: `Basic ${admin}`, 'content-type': 'application/json' },
+			body: JSON.stringify({ subject: { $type: 'com.atproto.admin.defs#repoRef', did }, takedown: { applied } }),
+		});
+		if (!reply.ok) throw new Error(`takedown: ${reply.status} ${await reply.text()}`);
+		return {};
+	},
+	async deactivate({ handle, password }, { direct }) {
+		const { accessJwt } = await call(direct, 'com.atproto.server.createSession', { identifier: handle, password });
+		await call(direct, 'com.atproto.server.deactivateAccount', {}, accessJwt);
+		return {};
+	},
+	async activate({ handle, password }, { direct }) {
+		const { accessJwt } = await call(direct, 'com.atproto.server.createSession', { identifier: handle, password });
+		await call(direct, 'com.atproto.server.activateAccount', undefined, accessJwt);
+		return {};
+	},
+	client({ host, url }) {
+		clients.set(host, new URL(url).port);
+		return {};
+	},
+	video({ states, failure }) {
+		plan = { states, failure };
+		return {};
 	},
 	fault({ path, mode, count = 1, status, headers, body }) {
 		faults.push({ path, mode, count, status, headers, body });
@@ -170,8 +263,10 @@ if (!folder) {
 }
 const plc = await startPlc();
 const pds = await startPds(path.resolve(folder), plc.url);
-const url = `http://127.0.0.1:${await opened(door(pds.port))}`;
-say({ url, host: HOST, plc: plc.url, folder: path.resolve(folder), pid: process.pid });
+const url = `http://127.0.0.1:${await opened(http.createServer(pass(pds.port)))}`;
+const tls = await opened(https.createServer(certificate(path.resolve(folder)), pass(pds.port)));
+const videos = `http://127.0.0.1:${await opened(video(pds.port))}`;
+say({ url, host: HOST, tls, plc: plc.url, video: videos, folder: path.resolve(folder), pid: process.pid });
 
 const place = { direct: `http://localhost:${pds.port}` };
 for await (const line of readline.createInterface({ input: process.stdin })) {

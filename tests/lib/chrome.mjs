@@ -12,12 +12,15 @@ import { sleep, until } from './wait.mjs';
 const program = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 export class Chrome {
-	static async start() {
+	// hosts: { 'name': port }: names that lead to a port of this machine, whose certificate nobody signed.
+	static async start({ hosts = {} } = {}) {
 		if (!existsSync(program)) throw new Error(`there is no Chromium at ${program}; run: tools/setup tests`);
 		const chrome = new Chrome();
 		chrome.folder = mkdtempSync(join(tmpdir(), 'mps-chrome-'));
 		chrome.child = new Child(program, ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run',
 			'--disable-background-networking', '--disable-component-update', '--hide-scrollbars', '--remote-debugging-port=0',
+			...Object.keys(hosts).length ? ['--ignore-certificate-errors', '--host-resolver-rules=' +
+				Object.entries(hosts).map(([name, port]) => `MAP ${name} 127.0.0.1:${port}`).join(',')] : [],
 			`--user-data-dir=${chrome.folder}`, 'about:blank']);
 		const [, url] = await until('Chromium tells its address', () => {
 			if (chrome.child.ended) throw new Error(`Chromium ended: ${tail(chrome.child.output)}`);
