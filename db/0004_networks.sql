@@ -53,6 +53,8 @@ CREATE TABLE media (
 );
 CREATE INDEX media_page ON media (organization_id, app_id, live, id);
 CREATE INDEX media_expiry ON media (expires_at);
+CREATE INDEX media_source ON media (source_url, created_at) WHERE source_url IS NOT NULL;
+CREATE INDEX media_unsettled ON media (updated_at) WHERE status IN ('uploading', 'processing');
 
 -- Posts that hold a media item.
 CREATE TABLE media_use (

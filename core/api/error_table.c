@@ -79,6 +79,7 @@ static const struct error_code codes[] = {
 	{"media_unreachable", "validation_error", CLIENT, true, NULL},
 	{"media_unreadable", "validation_error", CLIENT, false, NULL},
 	{"media_not_ready", "conflict", CLIENT, true, NULL},
+	{"media_in_use", "conflict", CLIENT, false, "Cancel the post first, or wait until it is published."},
 	{"option_not_supported", "validation_error", CLIENT, false, NULL},
 	{"duplicate_content", "conflict", CLIENT, false, "Change the content, or send duplicatePolicy: \"allow\"."},
 	{"external_post_id_taken", "conflict", CLIENT, false, NULL},
@@ -93,6 +94,7 @@ static const struct error_code codes[] = {
 
 	{"insufficient_credits", "quota_error", CLIENT, false, NULL},
 	{"plan_limit_reached", "quota_error", CLIENT, false, NULL},
+	{"media_quota_reached", "quota_error", CLIENT, false, "Delete media items that are no longer needed: DELETE /v1/media/{id}."},
 	{"rate_limited", "rate_limited", CLIENT, true, "Wait for Retry-After seconds."},
 	{"payload_too_large", "payload_too_large", CLIENT, false, NULL},
 	{"headers_too_large", "headers_too_large", CLIENT, false, NULL},
