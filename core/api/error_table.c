@@ -76,6 +76,8 @@ static const struct error_code codes[] = {
 	{"media_too_large", "validation_error", CLIENT, false, NULL},
 	{"media_dimensions", "validation_error", CLIENT, false, NULL},
 	{"media_duration", "validation_error", CLIENT, false, NULL},
+	{"media_frame_rate", "validation_error", CLIENT, false, NULL},
+	{"media_mixed", "validation_error", CLIENT, false, NULL},
 	{"media_unreachable", "validation_error", CLIENT, true, NULL},
 	{"media_unreadable", "validation_error", CLIENT, false, NULL},
 	{"media_not_ready", "conflict", CLIENT, true, NULL},

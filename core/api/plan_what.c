@@ -21,14 +21,18 @@ static void report(void *arg, const struct check_issue *i)
 		r->more.remediation = i->remedy;
 }
 
-static const char *write_content(struct plan *k, const struct check *check, const struct plan_to *to, const char *link)
+static struct check_options options_of(const struct plan *k, const struct plan_to *to)
 {
-	struct jv common = json_get(k->body, "options");
-	struct check_options o = {
-		.own = json_get(to->own, "options"), .common = json_get(common, to->n.platform),
-		.own_param = to->place[0] ? plan_param(k, to, "options") : arena_printf(k->r->arena, "options.%s", to->n.platform),
-		.common_param = arena_printf(k->r->arena, "options.%s", to->n.platform),
-	};
+	const char *common = arena_printf(k->r->arena, "options.%s", to->n.platform);
+
+	return (struct check_options){.layer = {
+		{json_get(to->own, "options"), to->place[0] ? plan_param(k, to, "options") : common},
+		{json_get(json_get(k->body, "options"), to->n.platform), common},
+	}};
+}
+
+static const char *write_content(struct plan *k, const struct check *check, const struct check_options *o, const char *link)
+{
 	BUF_AUTO struct buf out;
 	struct jsonw w;
 
@@ -37,7 +41,7 @@ static const char *write_content(struct plan *k, const struct check *check, cons
 	jsonw_object(&w, "");
 	if (link != NULL)
 		jsonw_text(&w, "link", link);
-	check_options(check, &o, &w);
+	check_options(check, o, &w);
 	jsonw_array(&w, "media");
 	jsonw_array_end(&w);
 	jsonw_object_end(&w);
@@ -45,11 +49,22 @@ static const char *write_content(struct plan *k, const struct check *check, cons
 	return arena_text(k->r->arena, buf_text(&out));
 }
 
+static const char *text_beside(const struct check *check, const struct check_options *o)
+{
+	const char *all = "";
+
+	for (const char *const *name = check->limits->text_with; name != NULL && *name != NULL; name++)
+		all = arena_printf(check->arena, "%s%s", all, check_option_text(check, o, *name));
+	return all;
+}
+
 static void plan_target(struct plan *k, const struct plan_to *to, struct post_target *t)
 {
 	PLATFORM_AUTO const struct platform *p = platforms_take(k->r->api->platforms, to->n.platform);
-	struct check check = {p, k->r->arena, report, k->r};
+	struct check check = {.platform = p, .arena = k->r->arena, .report = report, .arg = k->r};
 	const char *link = json_text(plan_value(k, to, "link"));
+	struct check_options o = options_of(k, to);
+	struct limits limits;
 
 	*t = (struct post_target){
 		.connection_id = to->n.id, .platform = to->n.platform, .provider = to->n.provider, .param = to->param, .scheduled_at = to->at,
@@ -59,9 +74,12 @@ static void plan_target(struct plan *k, const struct plan_to *to, struct post_ta
 		plan_unknown_platform(k, to->n.platform, to->param);
 		return;
 	}
-	check_text(&check, t->text, link == NULL, plan_param(k, to, "text"));
+	limits = p->limits;
+	limits_overlay(&limits, to->n.limits, k->r->arena);
+	check.limits = &limits;
+	check_text(&check, &(struct check_text){t->text, plan_param(k, to, "text"), text_beside(&check, &o), link != NULL, false});
 	check_link(&check, link, plan_param(k, to, "link"));
-	t->content = write_content(k, &check, to, link);
+	t->content = write_content(k, &check, &o, link);
 	post_hash(t, link, NULL);
 }
 

@@ -36,10 +36,10 @@ static void text_limits(const struct shown *k)
 	struct jsonw *w = k->r->w;
 
 	jsonw_object(w, "text");
-	int_or_null(w, "max", k->p->text_max);
-	jsonw_text(w, "count", k->p->text_count);
-	int_or_null(w, "maxBytes", k->p->text_max_bytes);
-	jsonw_bool(w, "required", k->p->text_required);
+	int_or_null(w, "max", k->p->limits.text_max);
+	jsonw_text(w, "count", k->p->limits.text_count);
+	int_or_null(w, "maxBytes", k->p->limits.text_max_bytes);
+	jsonw_bool(w, "required", k->p->limits.text_required);
 	jsonw_object_end(w);
 }
 

@@ -10,7 +10,8 @@
 
 #define SELECT "SELECT n.organization_id, n.app_id, n.live, n.id, n.end_user_id, u.external_id, n.grant_id, n.platform, n.provider," \
 	" n.remote_id, n.username, n.display_name, n.avatar_url, n.account_type, n.status, n.status_reason, n.scopes, n.label, n.tags," \
-	" n.metadata, g.credential_id, n.paused, g.expires_at, g.refreshable, g.refreshed_at, g.refresh_at, g.refresh_failures, n.checked_at," \
+	" n.metadata, n.limits," \
+	" g.credential_id, n.paused, g.expires_at, g.refreshable, g.refreshed_at, g.refresh_at, g.refresh_failures, n.checked_at," \
 	" n.published_at, n.version, n.created_at, n.updated_at FROM connection n" \
 	" JOIN end_user u ON u.id = n.end_user_id AND u.organization_id = n.organization_id" \
 	" JOIN auth_grant g ON g.id = n.grant_id AND g.organization_id = n.organization_id"
@@ -20,7 +21,7 @@ void connection_row(struct stmt *s, struct arena *a, struct connection *n)
 	const char **texts[] = {
 		&n->id, &n->end_user_id, &n->external_id, &n->grant_id, &n->platform, &n->provider, &n->remote_id, &n->username,
 		&n->display_name, &n->avatar_url, &n->account_type, &n->status, &n->reason, &n->scopes, &n->label, &n->tags, &n->metadata,
-		&n->credential_id,
+		&n->limits, &n->credential_id,
 	};
 	int64_t *numbers[] = {
 		&n->paused, &n->expires_at, &n->refreshable, &n->refreshed_at, &n->refresh_at, &n->refresh_failures, &n->checked_at,

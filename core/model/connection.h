@@ -15,7 +15,8 @@
 struct connection {
 	struct owner owner;
 	const char *id, *end_user_id, *external_id, *grant_id, *platform, *provider, *remote_id, *username, *display_name, *avatar_url,
-		*account_type, *status, *reason, *scopes, *label, *tags, *metadata;
+		*account_type, *status, *reason, *scopes, *label, *tags, *metadata,
+		*limits;		/* JSON: the account's own, see core/model/limits.h; NULL: none */
 	/* of its grant */
 	const char *credential_id;
 	int64_t paused, expires_at, refreshable, refreshed_at, refresh_at, refresh_failures, checked_at, published_at, version, created_at,

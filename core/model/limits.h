@@ -37,4 +37,18 @@ enum rc limits_read(struct cx *cx, struct arena *a, struct jv text, struct jv me
 /* account: JSON object of paths and values as texts, or NULL.  What it names in vain is left as it was. */
 void limits_overlay(struct limits *l, const char *account, struct arena *a);
 
+/* One limit that is set, as those who show it need it. */
+struct limits_entry {
+	const char *path;			/* "media.image.max_bytes" */
+	const char *rule;			/* behind the platform's id and a dot: "text.max_graphemes" */
+	const char *code;			/* of the error; NULL: the limit breaks nothing by itself (how text is counted) */
+	const char *words;			/* what it says, for people */
+	const char *json;			/* its value */
+};
+
+/* Calls back for every limit that is set, in the order of the descriptor's page; texts lie in the arena. */
+void limits_each(const struct limits *l, struct arena *a, void (*each)(void *arg, const struct limits_entry *e), void *arg);
+
+extern const char *const limits_types[LIMITS_TYPES + 1];	/* "image", "gif", "video" */
+
 #endif

@@ -149,14 +149,6 @@ static void read_targets(struct reading *r, struct jv v)
 	r->p->targets_connections = text_eq(text_of(r, v, "targets", ""), "connections");
 }
 
-static void read_text(struct reading *r, struct jv v)
-{
-	r->p->text_max = int_of(r, json_get(v, "max"), "text.max", 0);
-	r->p->text_max_bytes = int_of(r, json_get(v, "max_bytes"), "text.max_bytes", 0);
-	r->p->text_count = text_of(r, json_get(v, "count"), "text.count", "points");
-	r->p->text_required = bool_of(r, json_get(v, "required"), "text.required", false);
-}
-
 static void read_capabilities(struct reading *r, struct jv v)
 {
 	const char **list = arena_array(&r->p->arena, const char *, json_count(v) + 1), *key;
@@ -180,6 +172,7 @@ static void read_options(struct reading *r, struct jv v)
 		o[i].help = text_of(r, json_get(e, "help"), "options.help", "");
 		o[i].fallback = text_of(r, json_get(e, "default"), "options.default", NULL);
 		o[i].required = bool_of(r, json_get(e, "required"), "options.required", false);
+		o[i].once = bool_of(r, json_get(e, "once"), "options.once", false);
 		o[i].min = int_of(r, json_get(e, "min"), "options.min", 0);
 		o[i].max = int_of(r, json_get(e, "max"), "options.max", 0);
 		o[i].values = list_of(r, json_get(e, "values"), "options.values");
@@ -253,8 +246,8 @@ static const struct { const char *key; void (*read)(struct reading *, struct jv)
 	{"secret_answers", read_secret_answers},
 	{"refresh_repeat", read_refresh_repeat},
 	{"targets", read_targets},
-	{"text", read_text},
-	{"media", read_nothing},	/* shown as it stands; checked when media can be attached */
+	{"text", read_nothing},		/* with media: limits_read */
+	{"media", read_nothing},
 	{"capabilities", read_capabilities},
 	{"options", read_options},
 	{"dedupe", read_dedupe},
@@ -276,6 +269,15 @@ static void read_unknown(struct reading *r, struct jv root)
 		if (k == KEYS)
 			refuse(r, key, "is not known; see sdk/DESCRIPTOR.md");
 	}
+}
+
+static void read_limits(struct reading *r, struct jv root)
+{
+	struct cx cx;
+
+	cx_init(&cx, r->p->id);
+	if (r->rc == RC_OK && limits_read(&cx, &r->p->arena, json_get(root, "text"), json_get(root, "media"), &r->p->limits) != RC_OK)
+		r->rc = fail(r->cx, cx.rc, "provider %s: %s", r->p->id, cx.words);
 }
 
 enum rc platform_read(struct cx *cx, const char *id, const char *version, const char *describe, struct platform **ret)
@@ -300,6 +302,7 @@ enum rc platform_read(struct cx *cx, const char *id, const char *version, const 
 		read_unknown(&r, root);
 	for (size_t k = 0; k < KEYS && r.rc == RC_OK; k++)
 		keys[k].read(&r, json_get(root, keys[k].key));
+	read_limits(&r, root);
 	if (r.rc != RC_OK) {
 		platform_give(p);
 		return r.rc;

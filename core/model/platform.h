@@ -14,6 +14,7 @@
 #include "core/base/json.h"
 #include "core/base/jsonw.h"
 #include "core/base/rc.h"
+#include "core/model/limits.h"
 
 enum dedupe_class { DEDUPE_NONE, DEDUPE_KEYED, DEDUPE_HANDLE, DEDUPE_SEARCH, DEDUPE_WEAK };
 
@@ -26,7 +27,12 @@ struct dedupe {
 
 struct platform_scope { const char *scope, *reason; };
 struct platform_field { const char *name, *label, *type, *help, *help_url, *placeholder, *fallback; int64_t max; bool secret, required; };
-struct platform_option { const char *name, *type, *help, *fallback; const char *const *values; bool required; int64_t min, max; };
+struct platform_option {
+	const char *name, *type, *help, *fallback;
+	const char *const *values;
+	bool required, once;			/* once: items of a thread and comments do not inherit it */
+	int64_t min, max;
+};
 struct token_paths { const char *access, *refresh, *expires_in, *scope, *separator; };
 struct secret_paths { const char *phase; const char *const *paths; };
 
@@ -48,9 +54,7 @@ struct platform {
 	bool targets_connections;		/* each choice becomes a connection of the grant */
 	const char *const *hosts, *const *answer_hosts;		/* NULL-terminated */
 	/* rules */
-	int64_t text_max, text_max_bytes;	/* 0: none */
-	const char *text_count;			/* graphemes points utf16 bytes weighted */
-	bool text_required;
+	struct limits limits;
 	const char *const *capabilities;	/* "text", "images", ... NULL-terminated */
 	const struct platform_option *options; int option_count;
 	const struct dedupe *dedupe; int dedupe_count;

@@ -16,7 +16,7 @@
 
 /* ---- reporting -------------------------------------------------------------------------------------- */
 
-static void report(const struct check *k, const char *code, const char *param, const char *rule, const char *message)
+void check_report(const struct check *k, const char *code, const char *param, const char *rule, const char *message)
 {
 	struct check_issue issue = {.code = code, .param = param, .platform = k->platform->id, .message = message};
 
@@ -50,6 +50,11 @@ static size_t url_length(const char *s)
 	while (n > head && strchr(".,;:!?)'", s[n - 1]) != NULL)
 		n--;
 	return n > head ? n : 0;
+}
+
+static bool is_name(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
 
 /* X's rule: a URL is 23, an emoji 2, most other letters of the world 2, Latin and its neighbours 1. */
@@ -94,7 +99,63 @@ static const struct counting *counting_of(const char *name)
 	return &countings[0];
 }
 
-size_t check_count(const char *count, const char *text) { return counting_of(count)->count(text); }
+/* ---- what platforms count otherwise than it stands ------------------------------------------------- */
+
+static size_t mention_length(const char *s, bool after_word)
+{
+	size_t n = 1;
+
+	if (s[0] != '@' || after_word)
+		return 0;
+	while (is_name(s[n]))
+		n++;
+	return n > 1 ? n : 0;
+}
+
+/* Of "@host" behind a mention: letters, digits, dots, ending in none of the dots. */
+static size_t host_length(const char *s)
+{
+	size_t n = 1;
+
+	if (s[0] != '@')
+		return 0;
+	while (is_name(s[n]) || s[n] == '.' || s[n] == '-')
+		n++;
+	while (n > 1 && (s[n - 1] == '.' || s[n - 1] == '-'))
+		n--;
+	return n > 1 ? n : 0;
+}
+
+/* As it counts: URLs are as long as the platform says, mentions end before the host. */
+static void rewrite(const struct limits *l, const char *s, struct buf *out)
+{
+	bool after_word = false;
+
+	while (*s != '\0') {
+		size_t url = l->url_length > 0 && !after_word ? url_length(s) : 0;
+		size_t name = l->mentions_local && url == 0 ? mention_length(s, after_word) : 0;
+
+		for (int64_t i = 0; url > 0 && i < l->url_length; i++)
+			buf_addc(out, 'x');
+		if (url == 0)
+			buf_add(out, s, name > 0 ? name : 1);
+		after_word = url > 0 || name > 0 || is_name(*s) || *s == '/' || (unsigned char)*s > 0x7F;
+		s += url > 0 ? url : name > 0 ? name + host_length(s + name) : 1;
+	}
+}
+
+static size_t count_by(const struct limits *l, const struct counting *by, const char *text)
+{
+	BUF_AUTO struct buf out;
+
+	if (l->url_length == 0 && !l->mentions_local)
+		return by->count(text);
+	buf_init(&out, strlen(text) * (size_t)(l->url_length + 1) + 1);
+	rewrite(l, text, &out);
+	return by->count(buf_text(&out));
+}
+
+size_t check_count(const struct limits *l, const char *text) { return count_by(l, counting_of(l->text_count), text); }
 
 static bool is_ascii(const char *s)
 {
@@ -106,32 +167,44 @@ static bool is_ascii(const char *s)
 
 /* ---- text ------------------------------------------------------------------------------------------- */
 
-static void check_length(const struct check *k, const char *text, const char *param, const struct counting *by, int64_t most)
-{
-	size_t n = by->count(text), max = (size_t)most;
-	const char *rule = by->count == count_bytes ? "text.max_bytes" : arena_printf(k->arena, "text.max_%s", by->name);
-	struct check_issue issue = {.code = "text_too_long", .param = param, .platform = k->platform->id};
+static const struct limits *limits_of(const struct check *k) { return k->limits ? k->limits : &k->platform->limits; }
 
-	if (most <= 0 || n <= max)
+struct length { const char *param, *unit, *rule; size_t n; int64_t most; bool lenient; };
+
+static void check_length(const struct check *k, const struct length *l)
+{
+	struct check_issue issue = {.code = "text_too_long", .param = l->param, .platform = k->platform->id};
+	size_t max = (size_t)l->most;
+
+	if (l->most <= 0 || l->n <= max)
 		return;
-	issue.rule = arena_printf(k->arena, "%s.%s", k->platform->id, rule);
-	issue.warning = by->lenient && n <= max + LENIENT && !is_ascii(text);
-	issue.message = arena_printf(k->arena, "Text is %zu %s; %s allows %zu.", n, by->unit, k->platform->name, max);
-	issue.remedy = arena_printf(k->arena, "Shorten it by %zu %s or give this target a text of its own.", n - max, by->unit);
+	issue.rule = arena_printf(k->arena, "%s.%s", k->platform->id, l->rule);
+	issue.warning = l->lenient && l->n <= max + LENIENT;
+	issue.message = arena_printf(k->arena, "Text is %zu %s; %s allows %zu.", l->n, l->unit, k->platform->name, max);
+	issue.remedy = arena_printf(k->arena, "Shorten it by %zu %s or give this target a text of its own.", l->n - max, l->unit);
 	k->report(k->arg, &issue);
 }
 
-void check_text(const struct check *k, const char *text, bool alone, const char *param)
-{
-	const struct platform *p = k->platform;
+static bool is_blank_text(const char *text) { return text == NULL || text[strspn(text, " \t\r\n")] == '\0'; }
 
-	if (text == NULL || text[strspn(text, " \t\r\n")] == '\0') {
-		if (alone || p->text_required)
-			report(k, "text_required", param, "text.required", arena_printf(k->arena, "%s needs a text.", p->name));
+void check_text(const struct check *k, const struct check_text *t)
+{
+	const struct limits *l = limits_of(k);
+	const struct counting *by = counting_of(l->text_count);
+	const char *text = t->text ? t->text : "", *beside = t->beside ? t->beside : "";
+	struct length counted = {t->param, by->unit, arena_printf(k->arena, "text.max_%s", by->name), 0, l->text_max, false};
+	struct length bytes = {t->param, "bytes", "text.max_bytes", strlen(text) + strlen(beside), l->text_max_bytes, false};
+
+	if (is_blank_text(text) && !t->media && (!t->link || l->text_required)) {
+		check_report(k, "text_required", t->param, "text.required", arena_printf(k->arena, "%s needs a text%s.", k->platform->name,
+			k->platform->limits.types[LIMITS_IMAGE] || k->platform->limits.types[LIMITS_VIDEO] ? " or media" : ""));
 		return;
 	}
-	check_length(k, text, param, counting_of(p->text_count), p->text_max);
-	check_length(k, text, param, counting_of("bytes"), p->text_max_bytes);
+	counted.n = count_by(l, by, text) + count_by(l, by, beside);
+	counted.lenient = by->lenient && !(is_ascii(text) && is_ascii(beside));
+	check_length(k, &counted);
+	if (by->count != count_bytes || l->text_max != l->text_max_bytes)
+		check_length(k, &bytes);
 }
 
 void check_link(const struct check *k, const char *link, const char *param)
@@ -139,10 +212,10 @@ void check_link(const struct check *k, const char *link, const char *param)
 	if (link == NULL)
 		return;
 	if (!platform_can(k->platform, "link"))
-		report(k, "option_not_supported", param, "link", arena_printf(k->arena, "%s has no link beside the text; write it into the text.",
+		check_report(k, "option_not_supported", param, "link", arena_printf(k->arena, "%s has no link beside the text; write it into the text.",
 		       k->platform->name));
 	else if ((!text_starts(link, "https://") && !text_starts(link, "http://")) || strpbrk(link, " \t\r\n\"<>") != NULL)
-		report(k, "field_invalid", param, "link", "A link begins with https:// or http:// and has no blanks.");
+		check_report(k, "field_invalid", param, "link", "A link begins with https:// or http:// and has no blanks.");
 }
 
 /* ---- options ---------------------------------------------------------------------------------------- */
@@ -156,7 +229,7 @@ struct reading {
 
 static void refuse(const struct reading *r, const char *what, const char *message)
 {
-	report(r->k, "field_invalid", r->param, arena_printf(r->k->arena, "options.%s.%s", r->option->name, what), message);
+	check_report(r->k, "field_invalid", r->param, arena_printf(r->k->arena, "options.%s.%s", r->option->name, what), message);
 }
 
 /* A length or value outside the declared range; unit is what is counted. */
@@ -246,7 +319,7 @@ static const char *read_time(const struct reading *r)
 	}
 	if (zone_parse(&cx, json_text(r->value), NULL, NULL, &ms) == RC_OK)
 		return arena_printf(r->k->arena, "%lld", (long long)ms);
-	report(r->k, arena_text(r->k->arena, cx.code), r->param, arena_printf(r->k->arena, "options.%s.type", r->option->name),
+	check_report(r->k, arena_text(r->k->arena, cx.code), r->param, arena_printf(r->k->arena, "options.%s.type", r->option->name),
 	       arena_text(r->k->arena, cx.words));
 	return NULL;
 }
@@ -255,15 +328,15 @@ static const struct { const char *type; const char *(*read)(const struct reading
 	{"text", read_text}, {"bool", read_bool}, {"int", read_int}, {"enum", read_enum}, {"list", read_list}, {"time", read_time},
 };
 
-static void read_option(const struct reading *r, struct jsonw *w)
+/* NULL: it cannot be used, or is empty. */
+static const char *read_option(const struct reading *r)
 {
 	const char *value = NULL;
 
 	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
 		if (text_eq(types[i].type, r->option->type))
 			value = types[i].read(r);
-	if (value != NULL && value[0] != '\0')
-		jsonw_text(w, r->option->name, value);
+	return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
 static void refuse_unknown(const struct check *k, struct jv given, const char *param)
@@ -278,7 +351,7 @@ static void refuse_unknown(const struct check *k, struct jv given, const char *p
 			continue;
 		near = text_nearest(name, names);
 		at = arena_printf(k->arena, "%s.%.64s", param, name);
-		report(k, "option_not_supported", at, "options.unknown", near != NULL
+		check_report(k, "option_not_supported", at, "options.unknown", near != NULL
 		       ? arena_printf(k->arena, "%s has no option %.64s; did you mean %s?", k->platform->name, name, near)
 		       : arena_printf(k->arena, "%s has no option %.64s.", k->platform->name, name));
 	}
@@ -286,34 +359,63 @@ static void refuse_unknown(const struct check *k, struct jv given, const char *p
 
 static bool given(struct jv v) { return json_type(v) != JSON_NONE && json_type(v) != JSON_NULL; }
 
-static void check_option(const struct check *k, const struct check_options *o, const struct platform_option *option, struct jsonw *w)
-{
-	struct jv own = json_get(o->own, option->name), common = json_get(o->common, option->name);
-	bool is_own = json_type(own) != JSON_NONE;
-	struct reading r = {k, option, NULL, is_own ? own : common};
+static void say_nothing(void *arg, const struct check_issue *issue) { (void)arg; (void)issue; }
 
-	r.param = arena_printf(k->arena, "%s.%s", is_own || !given(common) ? o->own_param : o->common_param, option->name);
+/* The most specific layer that names it; -1: none. */
+static int layer_of(const struct check_options *o, const struct platform_option *option)
+{
+	for (int i = 0; i < (o->child && option->once ? 1 : CHECK_LAYERS); i++)
+		if (json_type(json_get(o->layer[i].v, option->name)) != JSON_NONE)
+			return i;
+	return -1;
+}
+
+/* NULL: nothing is written for it. */
+static const char *option_value(const struct check *k, const struct check_options *o, const struct platform_option *option)
+{
+	int at = layer_of(o, option);
+	struct check mute = *k;
+	struct reading r = {at > 0 && o->child ? &mute : k, option, NULL, {0}};
+
+	mute.report = say_nothing;
+	if (at >= 0)
+		r.value = json_get(o->layer[at].v, option->name);
+	r.param = arena_printf(k->arena, "%s.%s", o->layer[given(r.value) ? at : 0].param, option->name);
 	if (given(r.value))
-		read_option(&r, w);
-	else if (option->fallback != NULL)
-		jsonw_text(w, option->name, option->fallback);
-	else if (option->required)
-		report(k, "field_required", r.param, arena_printf(k->arena, "options.%s.required", option->name),
-		       arena_printf(k->arena, "%s needs the option %s%s%s", k->platform->name, option->name, option->help[0] ? ": " : ".", option->help));
+		return read_option(&r);
+	if (option->fallback != NULL && !(o->child && option->once))
+		return option->fallback;
+	if (option->required && !o->child)
+		check_report(k, "field_required", r.param, arena_printf(k->arena, "options.%s.required", option->name),
+			arena_printf(k->arena, "%s needs the option %s%s%s", k->platform->name, option->name, option->help[0] ? ": " : ".", option->help));
+	return NULL;
 }
 
 void check_options(const struct check *k, const struct check_options *o, struct jsonw *w)
 {
-	const struct { struct jv v; const char *param; } both[] = {{o->own, o->own_param}, {o->common, o->common_param}};
-
 	jsonw_object(w, "options");
-	for (int i = 0; i < 2; i++) {
-		if (given(both[i].v) && json_type(both[i].v) != JSON_OBJECT)
-			report(k, "field_invalid", both[i].param, "options.type", "Options are an object: one member per option.");
+	for (int i = 0; i < (o->child ? 1 : CHECK_LAYERS); i++) {
+		if (given(o->layer[i].v) && json_type(o->layer[i].v) != JSON_OBJECT)
+			check_report(k, "field_invalid", o->layer[i].param, "options.type", "Options are an object: one member per option.");
 		else
-			refuse_unknown(k, both[i].v, both[i].param);
+			refuse_unknown(k, o->layer[i].v, o->layer[i].param);
 	}
-	for (int i = 0; i < k->platform->option_count; i++)
-		check_option(k, o, &k->platform->options[i], w);
+	for (int i = 0; i < k->platform->option_count; i++) {
+		const char *value = option_value(k, o, &k->platform->options[i]);
+
+		if (value != NULL)
+			jsonw_text(w, k->platform->options[i].name, value);
+	}
 	jsonw_object_end(w);
+}
+
+const char *check_option_text(const struct check *k, const struct check_options *o, const char *name)
+{
+	const struct platform_option *option = platform_option(k->platform, name);
+	struct check mute = *k;
+	const char *value;
+
+	mute.report = say_nothing;
+	value = option != NULL ? option_value(&mute, o, option) : NULL;
+	return value != NULL ? value : "";
 }

@@ -20,24 +20,47 @@ struct check_issue {
 
 struct check {
 	const struct platform *platform;
+	const struct limits *limits;		/* the platform's with the account's laid over them; NULL: the platform's */
 	struct arena *arena;
 	void (*report)(void *arg, const struct check_issue *issue);
 	void *arg;
 };
 
-/* param: where the text stands in the request; alone: there is nothing but the text. */
-void check_text(const struct check *k, const char *text, bool alone, const char *param);
+/* What a text stands with. */
+struct check_text {
+	const char *text, *param;		/* param: where it stands in the request */
+	const char *beside;			/* text of options that counts along; may be NULL */
+	bool link, media;			/* there is more than the text */
+};
+void check_text(const struct check *k, const struct check_text *t);
 void check_link(const struct check *k, const char *link, const char *param);
 
+/* A media item as far as it is known; 0 and NULL: not known, and not judged. */
+struct check_media {
+	const char *type, *mime, *alt;		/* type: image | gif | video; NULL: nothing is known yet but its place */
+	int64_t bytes, width, height, duration_ms, frame_rate_milli;
+	const char *param;			/* as "targets[1].media[2]" */
+};
+/* param: where media would stand. */
+void check_media(const struct check *k, const struct check_media *items, int n, const char *param);
+
 /*
- * The options of one target into a JSON object: own first (those of the target), then common (of the platform, for
- * all targets); both may be JSON_NONE.  Values are written as texts, as providers read them; a list joined by
- * newlines; defaults filled in.
+ * The options of one target into a JSON object: what layers say, the most specific first (an item of a thread, its
+ * target, all targets on this platform); each may be JSON_NONE.  Values are written as texts, as providers read them;
+ * a list joined by newlines; defaults filled in.  A child (an item of a thread, a comment) has what its post has, but
+ * for options that are meant once, and reports nothing that its post has reported.
  */
-struct check_options { struct jv own, common; const char *own_param, *common_param; };
+#define CHECK_LAYERS 3
+struct check_options { struct { struct jv v; const char *param; } layer[CHECK_LAYERS]; bool child; };
 void check_options(const struct check *k, const struct check_options *o, struct jsonw *w);
 
-/* As the platform counts: its descriptor's text.count. */
-size_t check_count(const char *count, const char *text);
+/* What is written for an option, or "": what counts along with the text. */
+const char *check_option_text(const struct check *k, const struct check_options *o, const char *name);
+
+/* As the platform counts: URLs and mentions by its rules. */
+size_t check_count(const struct limits *l, const char *text);
+
+/* inside: post_check.c and post_check_media.c */
+void check_report(const struct check *k, const char *code, const char *param, const char *rule, const char *message);
 
 #endif
