@@ -8,9 +8,10 @@
 
 #include <string.h>
 
+#include "core/base/jsoncheck.h"
 #include "core/base/text.h"
 
-enum shape { BYTES, TEXT, EMPTY, WORD, NAME, DIGITS, VERB, REPEAT, CLASS, METHOD, ENCODING, HANDLE, URL, HEADER, RANGE };
+enum shape { BYTES, TEXT, EMPTY, WORD, NAME, DIGITS, VERB, REPEAT, CLASS, METHOD, ENCODING, HANDLE, URL, HEADER, RANGE, NAME_MADE, MADE };
 
 static const char *const verbs[] = { "send", "wait", "wait_user", "redirect", "done", "fail", "found", "absent", "unknown",
 	"no_phase", "bug", NULL };
@@ -44,6 +45,7 @@ static const struct rule {
 	{ REC_REQ_BODY_HANDLE, ENCODING, HANDLE, 0, 200 },
 	{ REC_REQ_MEDIA, DIGITS, RANGE, 0, 48 },
 	{ REC_DPOP, EMPTY, EMPTY, 1, 0 },
+	{ REC_MADE, NAME_MADE, MADE, 16, 72 * 1024 },
 };
 #define RULES (sizeof rules / sizeof *rules)
 
@@ -76,6 +78,84 @@ static bool visible(const char *s, size_t n, unsigned char least)
 	return true;
 }
 
+/* ---- signatures to be made ------------------------------------------------------------------------------ */
+
+static int made_number(const char *s, size_t n)
+{
+	if (n < 6 || n > 7 || memcmp(s, "made:", 5) != 0 || s[5] < '1' || !only(s + 5, n - 5, "", false, false))
+		return 0;
+	return n == 6 ? s[5] - '0' : (s[5] - '0') * 10 + s[6] - '0';
+}
+
+/* The part before the next newline; *at goes behind it. */
+static bool part(const char *s, size_t n, size_t *at, const char **ret, size_t *ret_n)
+{
+	const char *end = memchr(s + *at, '\n', n - *at);
+
+	if (!end)
+		return false;
+	*ret = s + *at;
+	*ret_n = (size_t)(end - *ret);
+	*at += *ret_n + 1;
+	return true;
+}
+
+static bool handle_ok(const char *s, size_t n)
+{
+	return n > 0 && n <= 72 && only(s, n, "._:-", true, true);
+}
+
+static bool claims_read(const char *s, size_t n, size_t at, struct made *ret)
+{
+	const char *number;
+	size_t digits;
+	struct json_fault fault;
+
+	if (!part(s, n, &at, &number, &digits) || digits == 0 || digits > 8 || !only(number, digits, "", false, false))
+		return false;
+	for (size_t i = 0; i < digits; i++)
+		ret->seconds = ret->seconds * 10 + number[i] - '0';
+	ret->text = s + at;
+	ret->text_n = n - at;
+	return ret->text_n > 1 && ret->text[0] == '{' && json_check(ret->text, ret->text_n, &fault) != 0;
+}
+
+bool made_read(const char *s, size_t n, struct made *ret)
+{
+	static const struct { const char *words; enum made_kind kind; } kinds[] = {
+		{ "hmac hex", MADE_HMAC }, { "hmac base64", MADE_HMAC }, { "hmac base64url", MADE_HMAC },
+		{ "jwt ES256", MADE_ES256 }, { "jwt HS256", MADE_HS256 },
+	};
+	const char *words;
+	size_t at = 0, words_n, i;
+
+	*ret = (struct made){ .kind = MADE_HMAC };
+	if (!part(s, n, &at, &words, &words_n) || !part(s, n, &at, &ret->key, &ret->key_n) || !handle_ok(ret->key, ret->key_n))
+		return false;
+	for (i = 0; i < sizeof kinds / sizeof *kinds; i++)
+		if (strlen(kinds[i].words) == words_n && memcmp(kinds[i].words, words, words_n) == 0)
+			break;
+	if (i == sizeof kinds / sizeof *kinds)
+		return false;
+	ret->kind = kinds[i].kind;
+	ret->encoding = kinds[i].words + 5;
+	if (ret->kind != MADE_HMAC)
+		return claims_read(s, n, at, ret);
+	ret->by_handle = at < n && s[at] == '@';
+	ret->text = s + at + 1;
+	ret->text_n = at < n ? n - at - 1 : 0;
+	return at < n && (s[at] == '=' || (ret->by_handle && handle_ok(ret->text, ret->text_n)));
+}
+
+/* Numbered from 1, before the request that uses them, and made of nothing that comes later. */
+static bool made_in_order(const struct rec *r, int nth, bool request)
+{
+	struct made m;
+
+	return !request && made_number(r->key, r->key_len) == nth && made_read(r->value, r->value_len, &m) &&
+	       made_number(m.key, m.key_n) < nth && (!m.by_handle || made_number(m.text, m.text_n) < nth);
+}
+
 static bool shape_ok(enum shape shape, const char *s, size_t n)
 {
 	switch (shape) {
@@ -94,6 +174,8 @@ static bool shape_ok(enum shape shape, const char *s, size_t n)
 	case URL: return n > 0 && visible(s, n, '!');
 	case HEADER: return visible(s, n, ' ');
 	case RANGE: return n > 0 && only(s, n, " ", false, false);
+	case NAME_MADE: return made_number(s, n) > 0;
+	case MADE: return text_utf8(s, n) && made_read(s, n, &(struct made){ .kind = MADE_HMAC });
 	}
 	return false;
 }
@@ -133,7 +215,7 @@ const char *action_check(const char *data, size_t len)
 {
 	int seen[RULES] = { 0 };
 	size_t at = 0, i;
-	bool bad = false, header = false;
+	bool bad = false, header = false, request = false;
 	struct rec r;
 
 	while (rec_next(data, len, &at, &r, &bad)) {
@@ -145,6 +227,9 @@ const char *action_check(const char *data, size_t len)
 			return "a record too often or too long";
 		if (!shape_ok(rules[i].key, r.key, r.key_len) || !shape_ok(rules[i].value, r.value, r.value_len) || !header_name_ok(&r))
 			return "a record with a malformed key or value";
+		if (r.kind == REC_MADE && !made_in_order(&r, seen[i], request))
+			return "a signature out of order";
+		request |= r.kind == REC_METHOD;
 		header |= r.kind == REC_REQ_HEADER && r.key_len > 0;
 		if ((r.kind == REC_REQ_HEADER_HANDLE || r.kind == REC_REQ_HEADER) && !header)
 			return "a header without a name";

@@ -86,4 +86,18 @@ void host_pause(struct host *h, int64_t now, const char *words);
 /* hostcheck.c: NULL if the records are a well-formed action, else what is wrong. */
 const char *action_check(const char *data, size_t len);
 
+/* The value of a REC_MADE, in parts that lie in it. */
+enum made_kind { MADE_HMAC, MADE_ES256, MADE_HS256 };
+struct made {
+	enum made_kind kind;
+	const char *encoding;		/* of a MADE_HMAC: hex base64 base64url */
+	const char *key;		/* handle */
+	size_t key_n;
+	const char *text;		/* message or, by_handle, the handle of it; claims */
+	size_t text_n;
+	bool by_handle;
+	int64_t seconds;		/* of a JWT */
+};
+bool made_read(const char *value, size_t n, struct made *ret);
+
 #endif

@@ -43,6 +43,7 @@ static struct op *op_new(struct engine *e)
 	buf_init(&op->inputs, BAG_MAX);
 	buf_init(&op->saved, BAG_MAX);
 	buf_init(&op->secrets, BAG_MAX);
+	buf_init(&op->made, BAG_MAX);
 	buf_init(&op->action, FRAME_OUT_MAX);
 	buf_init(&op->intent, FRAME_OUT_MAX);
 	buf_init(&op->headers, 128u * 1024u);
@@ -65,6 +66,7 @@ void op_free(struct op *op)
 	buf_free(&op->inputs);
 	buf_free(&op->saved);
 	buf_wipe(&op->secrets);
+	buf_wipe(&op->made);
 	buf_free(&op->action);
 	buf_free(&op->intent);
 	buf_wipe(&op->headers);

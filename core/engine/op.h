@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "core/base/json.h"
+#include "core/engine/dpop.h"
 #include "core/engine/engine.h"
 #include "core/engine/limit.h"
 #include "core/io/http.h"
@@ -83,6 +84,10 @@ struct op {
 	int64_t intent_boot;			/* clock_boot when the intent was made */
 	/* request and answer */
 	struct buf action;			/* records of the last action that has a request */
+	struct buf made;			/* signatures for the request under way, by handle; wiped when it is built */
+	const char *made_fault;			/* why one of them could not be made */
+	const char *dpop_url;			/* the request under way carries a proof for this URL; NULL: none */
+	bool dpop_again;			/* it is the repetition that the server's nonce asked for */
 	struct buf intent;			/* records of the irreversible request under way */
 	enum repeat repeat;			/* of the request under way */
 	int64_t sent_at;
@@ -115,6 +120,7 @@ struct engine {
 	struct hosts *hosts;
 	struct http *http;
 	struct limit *limit;
+	struct dpop_nonces *nonces;
 	int64_t epoch, checked_boot;
 	pthread_t thread;
 	bool running, stopping;
@@ -175,6 +181,10 @@ const char *secret_find(const struct op *op, const char *handle, size_t *ret_len
 bool secret_write(const struct op *op, const char *encoding, const char *handle, struct buf *out);
 void secret_load(struct op *op, struct db_conn *c);	/* the grant's bag and the client's credential */
 void secret_answer(struct op *op);		/* reads tokens and seals secrets of op->body in place */
+
+/* made.c */
+void made_put(struct op *op, const struct rec *r);	/* a REC_MADE: its value is there for secret_find */
+void made_clear(struct op *op);
 
 /* commit.c */
 void op_commit(struct op *op, enum after after);	/* queues op->change for this turn's commit */

@@ -19,7 +19,8 @@ static void put_secret(struct request *q, struct buf *out, const struct rec *r)
 	const char *handle = arena_dup(&op->arena, r->value, r->value_len);
 
 	if (!secret_write(op, arena_dup(&op->arena, r->key, r->key_len), handle, out))
-		q->fault = arena_printf(&op->arena, "no value for %s: set the app's credentials for this platform, or connect again", handle);
+		q->fault = op->made_fault != NULL && strstr(handle, "made") != NULL ? op->made_fault
+			: arena_printf(&op->arena, "no value for %s: set the app's credentials for this platform, or connect again", handle);
 }
 
 static void end_header(struct request *q)
@@ -95,6 +96,8 @@ static void fix_parts(struct request *q)
 static void add_record(struct request *q, const struct rec *r)
 {
 	switch (r->kind) {
+	case REC_DPOP: q->dpop = true; break;
+	case REC_MADE: made_put(q->op, r); break;
 	case REC_METHOD: q->method = arena_dup(&q->op->arena, r->key, r->key_len); break;
 	case REC_URL:
 		buf_add(&q->url, r->value, r->value_len);
@@ -126,6 +129,16 @@ static void add_record(struct request *q, const struct rec *r)
 	}
 }
 
+/* The URL as the provider wrote it, which is the one that its server knows. */
+static void add_proof(struct request *q)
+{
+	q->op->dpop_url = NULL;
+	if (!q->dpop || q->fault != NULL)
+		return;
+	q->op->dpop_url = arena_text(&q->op->arena, buf_text(&q->url));
+	q->fault = dpop_header(q->op, q->method, q->op->dpop_url, &q->headers, &q->headers);
+}
+
 void request_build(struct request *q, struct op *op, const struct buf *records)
 {
 	size_t at = 0;
@@ -140,7 +153,9 @@ void request_build(struct request *q, struct op *op, const struct buf *records)
 	buf_init(&q->shown, 32768);
 	while (q->fault == NULL && rec_next(records->data, records->len, &at, &r, NULL))
 		add_record(q, &r);
+	made_clear(op);
 	end_header(q);
+	add_proof(q);
 	buf_cut(&q->shown, strcspn(buf_text(&q->shown), "?#"));
 	if (q->fault == NULL && (!buf_ok(&q->url) || !buf_ok(&q->headers) || !buf_ok(&q->body)))
 		q->fault = "the request is larger than allowed";

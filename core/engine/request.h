@@ -22,7 +22,7 @@ struct request {
 	size_t starts[REQUEST_PARTS];	/* where a literal part begins in body */
 	int part_count;
 	const char *fault;		/* why it cannot be sent; NULL: it can */
-	bool in_header;
+	bool in_header, dpop;
 };
 
 /* records: those of an action or of an intent.  Look at fault, then use, then request_free. */

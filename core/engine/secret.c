@@ -89,6 +89,8 @@ const char *secret_find(const struct op *op, const char *handle, size_t *ret_len
 	char target[80];
 	size_t n = strlen(handle);
 
+	if (text_starts(handle, "made:"))
+		return bag_find(&op->made, handle, ret_len);
 	if (text_eq(handle, "token.access"))
 		return bag_find(&op->secrets, op->target != NULL ? op->target : "access", ret_len);
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -114,6 +116,12 @@ static void write_json(struct buf *out, const char *value, size_t n)
 	buf_wipe(&quoted);
 }
 
+/* Private keys sign; they are never written anywhere, whatever a host says. */
+static bool is_key(const char *handle)
+{
+	return text_eq(handle, "client.key") || text_eq(handle, "dpop");
+}
+
 /* One side of "basic": "=" and literal text, or the name of a handle; percent-encoded. */
 static bool basic_side(const struct op *op, const char *side, size_t n, struct buf *out)
 {
@@ -123,7 +131,8 @@ static bool basic_side(const struct op *op, const char *side, size_t n, struct b
 	buf_init(&name, 16384);
 	if (n > 0 && side[0] == '=')
 		return text_unpercent(out, side + 1, n - 1, false);
-	if (!text_unpercent(&name, side, n, false) || (value = secret_find(op, buf_text(&name), &n)) == NULL)
+	if (!text_unpercent(&name, side, n, false) || is_key(buf_text(&name)) ||
+	    (value = secret_find(op, buf_text(&name), &n)) == NULL)
 		return false;
 	buf_add(out, value, n);
 	return true;
@@ -152,7 +161,7 @@ bool secret_write(const struct op *op, const char *encoding, const char *handle,
 
 	if (text_eq(encoding, "basic"))
 		return write_basic(op, handle, out);
-	value = secret_find(op, handle, &n);
+	value = is_key(handle) ? NULL : secret_find(op, handle, &n);
 	if (value == NULL)
 		return false;
 	if (text_eq(encoding, "percent"))

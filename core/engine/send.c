@@ -162,6 +162,19 @@ int64_t op_answer_time(const struct op *op)
 	return http_date(text);
 }
 
+/* A server that wants its nonce has done nothing: the same request once more, also one that is never repeated. */
+static bool sent_again(struct op *op)
+{
+	bool again = op->answered && dpop_answered(op) && !op->dpop_again;
+
+	op->dpop_again = again;
+	if (again && op_fresh_enough(op))
+		op_send(op);
+	else if (again)
+		commit_intent(op);
+	return again;
+}
+
 static void sent(void *arg, const struct http_answer *answer)
 {
 	struct op *op = arg;
@@ -177,6 +190,8 @@ static void sent(void *arg, const struct http_answer *answer)
 		buf_add(&op->body, answer->body->data, answer->body->len);
 	secret_answer(op);
 	note_attempt(op, answer);
+	if (sent_again(op))
+		return;
 	op->retry_after_ms = number_header(op, "retry-after") * 1000;
 	failpoint("send.done");
 	switch (answer->outcome) {

@@ -183,6 +183,7 @@ struct engine *engine_make(const struct engine_config *config)
 	e->batch = calloc(OPS_MAX, sizeof *e->batch);
 	e->out = calloc(OPS_MAX, sizeof *e->out);
 	e->limit = limit_new(8192);
+	e->nonces = dpop_nonces_new();
 	if (e->batch == NULL || e->out == NULL || e->limit == NULL)
 		abort();
 	buf_init(&e->providers_json, 1u << 20);
@@ -231,6 +232,7 @@ void engine_drop(struct engine *e)
 {
 	http_close(e->http);
 	limit_drop(e->limit);
+	dpop_nonces_drop(e->nonces);
 	for (int i = 0; i < 64; i++)
 		free(e->redirects[i].url);
 	buf_free(&e->providers_json);

@@ -55,6 +55,8 @@ struct mps_op {
 	int32_t verb;			/* MPS_NEXT_ of the verb called, 0 none yet */
 	struct buf action;		/* records of the verb */
 	struct buf notes;		/* REC_WARNING, REC_TOKEN, retry_after */
+	struct buf makes;		/* REC_MADE */
+	int made;
 	char bug[400];
 };
 
@@ -88,6 +90,10 @@ void req_fill(struct mps_host *t);
 void reqbody_fill(struct mps_host *t);
 void verb_fill(struct mps_host *t);
 void pure_fill(struct mps_host *t);
+void made_fill(struct mps_host *t);
+
+/* A handle that is a signature still to be made: of no use after this step. */
+bool op_is_made(const char *handle);
 
 /* Runs one step: a whole ACTION frame is appended to out. */
 void step_run(const struct mps_provider *p, uint64_t operation, const char *data, size_t len, struct buf *out);

@@ -128,6 +128,7 @@ bool op_init(struct mps_op *op, uint64_t operation, const char *data, size_t len
 	arena_init(&op->arena, OP_MEMORY);
 	buf_init(&op->action, FRAME_OUT_MAX);
 	buf_init(&op->notes, FRAME_OUT_MAX);
+	buf_init(&op->makes, FRAME_OUT_MAX);
 	op->operation = operation;
 	op->kind = op->phase = op->seed = op->body = "";
 	while (rec_next(data, len, &at, &r, &bad))
@@ -141,6 +142,7 @@ void op_free(struct mps_op *op)
 	req_free(op->open);
 	buf_free(&op->action);
 	buf_free(&op->notes);
+	buf_free(&op->makes);
 	arena_free(&op->arena);
 }
 
@@ -152,6 +154,11 @@ const char *op_handle_of(const struct mps_op *op, const char *text)
 		if (h->name == text)
 			return h->name;
 	return NULL;
+}
+
+bool op_is_made(const char *handle)
+{
+	return handle && text_starts(handle, "made:");
 }
 
 static bool handle_known(struct mps_op *op, const char *name)
@@ -234,6 +241,10 @@ static void set(mps_op *op, const char *key, const char *value)
 
 	if (!value || !name_ok(key, 64, ".-")) {
 		op_bug(op, "set: \"%.80s\" is no key, or its value is NULL", key);
+		return;
+	}
+	if (held && op_is_made(value)) {
+		op_bug(op, "set: %s is made for a request of this step and cannot be kept", value);
 		return;
 	}
 	state_put(op, key, held ? "" : value);

@@ -283,6 +283,9 @@ bool req_write(struct mps_req *r, const char *repeat, struct buf *out)
 		op_bug(r->op, "%s", r->bug);
 		return false;
 	}
+	if (!buf_ok(&r->op->makes))
+		op_bug(r->op, "the signatures of one step are larger than %d bytes", FRAME_OUT_MAX);
+	buf_add(out, r->op->makes.data, r->op->makes.len);
 	rec_text(out, REC_METHOD, r->method, repeat);
 	buf_add(out, r->url.recs.data, r->url.recs.len);
 	buf_add(out, r->headers.data, r->headers.len);

@@ -20,6 +20,7 @@ const struct mps_host *host_table(void)
 		reqbody_fill(&table);
 		verb_fill(&table);
 		pure_fill(&table);
+		made_fill(&table);
 		table.abi_minor = MPS_ABI_MINOR;
 		table.struct_size = sizeof table;
 	}

@@ -195,7 +195,8 @@ static void result(mps_op *op, const char *key, const char *value)
 {
 	if (!key || !result_known(key))
 		op_bug(op, "result: there is no result key \"%.80s\"", key ? key : "NULL");
-	else if (!value || (op_handle_of(op, value) != NULL) != key_matches("targets.N.token", key))
+	else if (!value || (op_handle_of(op, value) != NULL) != key_matches("targets.N.token", key) ||
+		 (op_handle_of(op, value) && op_is_made(value)))
 		op_bug(op, "result: the value of %.80s is NULL, or a secret where none belongs, or none where one does", key);
 	else if (strlen(value) > HOST_VALUE_MAX || !text_utf8(value, strlen(value)))
 		op_bug(op, "result: the value of %.80s is longer than %d bytes or not UTF-8", key, HOST_VALUE_MAX);
@@ -223,7 +224,7 @@ static void token(mps_op *op, const char *name, const char *handle, int64_t seco
 
 	if (!name || !token_name_ok(name))
 		op_bug(op, "token: \"%.40s\" is neither access nor refresh", name ? name : "NULL");
-	else if (!held || seconds < 0)
+	else if (!held || op_is_made(held) || seconds < 0)
 		op_bug(op, "token: the value of %s is not a handle, or its lifetime is negative", name);
 	else {
 		if (seconds > 0)

@@ -89,7 +89,7 @@ static const struct plain { enum frame_kind kind; const char *key, *value, *want
 };
 
 static const struct { enum frame_kind kind; const char *name; } lists[] = {
-	{ REC_RESULT, "results" }, { REC_STATE, "state" }, { REC_TOKEN, "tokens" }, { REC_WARNING, "warnings" },
+	{ REC_RESULT, "results" }, { REC_STATE, "state" }, { REC_TOKEN, "tokens" }, { REC_WARNING, "warnings" }, { REC_MADE, "made" },
 };
 
 static void plain_write(const char *records, size_t len, const struct plain *p, struct jsonw *w)

@@ -13,7 +13,7 @@
 	F(body_media) F(json_open) F(json_close) F(json_text) F(json_int) F(json_bool) F(json_null) F(json_raw) \
 	F(dpop) F(send) F(wait) F(wait_user) F(redirect) F(done) F(fail) F(found) F(absent) F(unknown) F(result) \
 	F(warn) F(token) F(retry_after) F(sha256) F(base64url) F(graphemes) F(concat) F(number) F(time_iso) \
-	F(time_ms) F(alloc)
+	F(time_ms) F(alloc) F(hmac) F(jwt)
 
 #define PROVIDER_FIELDS(F) \
 	F(struct_size) F(abi_minor) F(needs_minor) F(reserved) F(id) F(version) F(describe) F(step)

@@ -462,3 +462,63 @@ TEST(malformed_steps)
 	buf_add(&input, "\x05\xff", 2);
 	HAS(just_done, "malformed step");
 }
+
+/* --- signatures ------------------------------------------------------------------------------------------------ */
+
+STEP(signed_request)
+{
+	POST(r);
+	const char *inner = t->hmac(op, t->handle(op, "client.secret"), "2026", "hex");
+	const char *outer = t->hmac(op, inner, t->handle(op, "token.access"), "base64url");
+
+	t->query(r, "proof", outer);
+	t->basic(r, t->handle(op, "client.id"), outer);
+	t->form(r, "client_assertion", t->jwt(op, t->handle(op, "client.key"), "ES256", "{\"iss\":\"me\"}", 60));
+	return GO(r);
+}
+
+TEST(a_signature_is_a_handle_and_a_record)
+{
+	fresh("exchange", "start");
+	HAS(signed_request, "\"url\":\"https://a.example/v1?proof={made:2}\"");
+	HAS(signed_request, "\"Authorization\":\"Basic {client.id:made%3A2}\"");
+	HAS(signed_request, "\"body\":\"client_assertion={made:3}\"");
+	HAS(signed_request, "\"made:1\":\"hmac hex\\nclient.secret\\n=2026\"");
+	HAS(signed_request, "\"made:2\":\"hmac base64url\\nmade:1\\n@token.access\"");
+	HAS(signed_request, "\"made:3\":\"jwt ES256\\nclient.key\\n60\\n{\\\"iss\\\":\\\"me\\\"}\"");
+}
+
+STEP(kept) { t->set(op, "later", t->hmac(op, t->handle(op, "client.secret"), "x", "hex")); return t->done(op); }
+STEP(told) { t->result(op, "targets.0.token", t->hmac(op, t->handle(op, "client.secret"), "x", "hex")); return t->done(op); }
+STEP(stored) { t->token(op, "access", t->hmac(op, t->handle(op, "client.secret"), "x", "hex"), 0); return t->done(op); }
+STEP(text_key) { t->hmac(op, "client.secret", "x", "hex"); return t->done(op); }
+STEP(no_encoding) { t->hmac(op, t->handle(op, "client.secret"), "x", "base32"); return t->done(op); }
+STEP(own_exp) { t->jwt(op, t->handle(op, "client.key"), "ES256", "{\"exp\":1}", 60); return t->done(op); }
+STEP(list_claims) { t->jwt(op, t->handle(op, "client.key"), "ES256", "[]", 60); return t->done(op); }
+STEP(no_alg) { t->jwt(op, t->handle(op, "client.key"), "none", "{}", 60); return t->done(op); }
+STEP(no_time) { t->jwt(op, t->handle(op, "client.key"), "ES256", "{}", 0); return t->done(op); }
+STEP(key_hmac) { t->jwt(op, t->handle(op, "client.key"), "HS256", "{}", 60); return t->done(op); }
+STEP(too_many)
+{
+	for (int i = 0; i < 17; i++)
+		t->hmac(op, t->handle(op, "client.secret"), "x", "hex");
+	return t->done(op);
+}
+STEP(by_name) { t->handle(op, "made:1"); return t->done(op); }
+
+TEST(what_signatures_refuse)
+{
+	fresh("targets", "start");
+	HAS(kept, "cannot be kept");
+	HAS(told, "the value of targets.0.token");
+	HAS(stored, "is not a handle");
+	HAS(text_key, "the key is not a handle");
+	HAS(no_encoding, "not hex, base64 or base64url");
+	HAS(own_exp, "which the core adds");
+	HAS(list_claims, "no JSON object");
+	HAS(no_alg, "neither ES256 nor HS256");
+	HAS(no_time, "0 seconds");
+	HAS(key_hmac, "client.key signs ES256");
+	HAS(too_many, "more than 16 signatures");
+	HAS(by_name, "there is no secret named");
+}

@@ -434,6 +434,45 @@ static const char *check_of(const char *const *parts)		/* kind as a character, k
 #define H "\x3f"	/* REC_REQ_HEADER */
 #define P "\x15"	/* REC_PHASE */
 
+#define D "\x45"	/* REC_MADE */
+#define SEND V, "", "send", P, "", "next"
+#define TO M, "POST", "once", U, "", "https://a.example"
+
+TEST(signatures_that_pass_and_signatures_that_do_not)
+{
+	static const char *const good[] = {
+		SEND, D, "made:1", "hmac hex\nclient.secret\n=a\nb", D, "made:2", "hmac base64\nmade:1\n@token.access",
+		D, "made:3", "jwt ES256\nclient.key\n60\n{\"a\":\n1}", TO, NULL
+	};
+	static const char *const bad[][19] = {
+		{ V, "", "done", D, "made:1", "hmac hex\nclient.secret\n=a", NULL },
+		{ SEND, TO, D, "made:1", "hmac hex\nclient.secret\n=a", NULL },
+		{ SEND, D, "made:2", "hmac hex\nclient.secret\n=a", TO, NULL },
+		{ SEND, D, "made:01", "hmac hex\nclient.secret\n=a", TO, NULL },
+		{ SEND, D, "token.access", "hmac hex\nclient.secret\n=a", TO, NULL },
+		{ SEND, D, "made:1", "hmac hex\nmade:1\n=a", TO, NULL },
+		{ SEND, D, "made:1", "hmac hex\nclient.secret\n@made:2", D, "made:2", "hmac hex\nclient.secret\n=a", TO, NULL },
+		{ SEND, D, "made:1", "hmac hex\nclient.secret\na", TO, NULL },
+		{ SEND, D, "made:1", "hmac hex\nclient.secret\n", TO, NULL },
+		{ SEND, D, "made:1", "hmac hex\nclient.secret\n@a b", TO, NULL },
+		{ SEND, D, "made:1", "hmac md5\nclient.secret\n=a", TO, NULL },
+		{ SEND, D, "made:1", "hmac hex\n\n=a", TO, NULL },
+		{ SEND, D, "made:1", "hmac hex\ncl\r\n=a", TO, NULL },
+		{ SEND, D, "made:1", "hmac hex", TO, NULL },
+		{ SEND, D, "made:1", "jwt none\nclient.key\n60\n{}", TO, NULL },
+		{ SEND, D, "made:1", "jwt ES256\nclient.key\n-1\n{}", TO, NULL },
+		{ SEND, D, "made:1", "jwt ES256\nclient.key\n999999999\n{}", TO, NULL },
+		{ SEND, D, "made:1", "jwt ES256\nclient.key\n60\n{", TO, NULL },
+		{ SEND, D, "made:1", "jwt ES256\nclient.key\n60\n[1]", TO, NULL },
+		{ SEND, D, "made:1", "hmac hex\nclient.secret\n=\xff", TO, NULL },
+		{ SEND, D, "made:1", "hmac hex\nclient.secret\n=a", D, "made:1", "hmac hex\nclient.secret\n=a", TO, NULL },
+	};
+
+	CHECK_SAY(!check_of(good), "%s", check_of(good));
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		CHECK_SAY(check_of(bad[i]), "action %zu passed", i);
+}
+
 TEST(actions_that_pass_and_actions_that_do_not)
 {
 	static const char *const good[] = {
