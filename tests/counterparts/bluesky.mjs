@@ -55,7 +55,7 @@ base_url.plc.directory = ${plc.replace('localhost', '127.0.0.1')}
 base_url.video.bsky.app = ${video}
 `,
 		account: (handle) => order({ do: 'account', handle }),
-		fault: (xrpc, mode, more) => order({ do: 'fault', path: `/xrpc/${xrpc}`, mode, ...more }),
+		fault: (xrpc, mode, more) => order({ do: 'fault', path: xrpc.startsWith('/') ? xrpc : `/xrpc/${xrpc}`, mode, ...more }),
 		seen: async (xrpc) => (await order({ do: 'seen' })).requests.filter((r) => !xrpc || r.path === `/xrpc/${xrpc}`),
 		expire: () => order({ do: 'expire' }),
 		takedown: (did, applied = true) => order({ do: 'takedown', did, applied }),
@@ -73,13 +73,14 @@ base_url.video.bsky.app = ${video}
 }
 
 // A person at the PDS's own pages, in Chromium: signs in and allows (or not) what the page says.
-export async function allow(page, account, { deny = false } = {}) {
+export async function allow(page, account, { deny = false, username } = {}) {
 	const button = (words) => `[...document.querySelectorAll('button')].find((b) => ${words}.test(b.innerText))`;
 	const press = async (words) => {
 		await until(`the page offers ${words}`, () => page.eval(`Boolean(${button(words)})`), 20_000);
 		await page.eval(`${button(words)}.click()`);
 	};
 	await until('the page asks for a password', () => page.eval(`Boolean(document.querySelector('input[type=password]'))`), 20_000);
+	if (username) await page.type('input[name=username]', username);
 	await page.type('input[type=password]', account.password);
 	await press(/^Sign in$/);
 	await until('the page asks for consent', async () => /wants to access|Grant access/.test(await page.text()), 20_000);

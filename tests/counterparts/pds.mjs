@@ -7,7 +7,7 @@
 // input and answers each with one line; end of input stops it, so it never outlives its test.
 //
 //   {"do":"account","handle":"ada.test","password":"..."}   makes an account and an app password by the PDS's own XRPC
-//   {"do":"fault","path":"/xrpc/...","mode":"lost_after","count":1}
+//   {"do":"fault","path":"/xrpc/...","mode":"lost_after","count":1,"skip":0}   after so many that pass
 //        lost_after   the PDS does the work, the connection dies instead of the answer
 //        held         the PDS does the work, the answer never comes, the connection stays
 //        lost_before  the connection dies and the PDS never sees the request
@@ -64,6 +64,7 @@ function takeFault(url) {
 	const at = faults.findIndex((f) => url.startsWith(f.path));
 	if (at < 0) return null;
 	const fault = faults[at];
+	if (fault.skip-- > 0) return null;
 	if (--fault.count <= 0) faults.splice(at, 1);
 	return fault;
 }
@@ -76,8 +77,8 @@ function answer(res, status, headers, body) {
 // Browsers come by TLS, as the PDS's own pages and their cookies want it; the certificate is made here and now.
 function certificate(folder) {
 	const [key, cert] = ['key.pem', 'cert.pem'].map((name) => path.join(folder, name));
-	execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', `/CN=${HOST}`,
-		'-addext', `subjectAltName=DNS:${HOST}`, '-keyout', key, '-out', cert], { stdio: 'ignore' });
+	execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
+		'-subj', `/CN=${HOST}`, '-addext', `subjectAltName=DNS:${HOST}`, '-keyout', key, '-out', cert], { stdio: 'ignore' });
 	return { key: readFileSync(key), cert: readFileSync(cert) };
 }
 
@@ -88,9 +89,12 @@ function pass(pds) {
 		const entry = { method: req.method, path: req.url.split('?')[0], status: 0 };
 		seen.push(entry);
 
-		const token = req.headers.authorization?.replace(/^Bearer /, '');
+		const [scheme, token] = req.headers.authorization?.split(' ') ?? [];
 		if (token && !/(refresh|delete)Session$/.test(entry.path)) used.add(token);	// those two carry the refresh token
 		const fault = takeFault(req.url);
+		if (expired.has(token) && scheme === 'DPoP')
+			return answer(res, entry.status = 401, { 'www-authenticate': 'DPoP error="invalid_token", error_description="\"exp\" claim failed"' },
+				{ error: 'invalid_token', message: '"exp" claim timestamp check failed' });
 		if (expired.has(token))
 			return answer(res, entry.status = 400, {}, { error: 'ExpiredToken', message: 'Token has expired' });
 		if (fault?.mode === 'status')
@@ -123,8 +127,9 @@ let plan = {};
 
 function jobStatus(job) {
 	const state = job.states.shift() ?? (job.failure ? 'JOB_STATE_FAILED' : 'JOB_STATE_COMPLETED');
-	return { jobId: job.id, did: job.did, state, ...(state === 'JOB_STATE_COMPLETED' && { blob: job.blob }),
-		...(state === 'JOB_STATE_FAILED' && { error: job.failure, message: 'the video could not be processed' }) };
+	const failed = { error: job.failure, message: 'the video could not be processed' };
+	const more = { JOB_STATE_COMPLETED: { blob: job.blob }, JOB_STATE_FAILED: failed };
+	return { jobId: job.id, did: job.did, state, ...more[state] };
 }
 
 async function takeVideo(req, url, bytes, pds) {
@@ -132,12 +137,14 @@ async function takeVideo(req, url, bytes, pds) {
 	if (!authorization || type !== 'video/mp4' || Number(length) !== bytes.length || !url.searchParams.get('name'))
 		return [400, { error: 'InvalidRequest', message: 'token, type, length, did and name are needed' }];
 	const twin = [...jobs.values()].find((j) => j.did === did && j.bytes.equals(bytes));
-	if (twin) return [409, { jobStatus: { ...jobStatus({ ...twin, states: [] }) }, error: 'already_exists', message: 'Video already processed', jobId: twin.id }];
+	if (twin)
+		return [409, { jobStatus: jobStatus({ ...twin, states: [] }), error: 'already_exists', message: 'Video already processed' }];
 	const reply = await fetch(`http://localhost:${pds}/xrpc/com.atproto.repo.uploadBlob`,
 		{ method: 'POST', headers: { authorization, 'content-type': type }, body: bytes });
 	const answer = await reply.json();
 	if (!reply.ok) return [reply.status, answer];
-	const job = { id: `job-${jobs.size + 1}`, did, bytes, blob: answer.blob, states: [...plan.states ?? ['JOB_STATE_CREATED', 'JOB_STATE_ENCODING']], failure: plan.failure };
+	const states = [...plan.states ?? ['JOB_STATE_CREATED', 'JOB_STATE_ENCODING']];
+	const job = { id: `job-${jobs.size + 1}`, did, bytes, blob: answer.blob, states, failure: plan.failure };
 	plan = {};
 	jobs.set(job.id, job);
 	return [200, { jobId: job.id, did, state: 'JOB_STATE_CREATED' }];
@@ -164,7 +171,8 @@ const outside = globalThis.fetch;
 globalThis.fetch = (input, init) => {
 	const url = new URL(input instanceof Request ? input.url : input);
 	if (url.protocol !== 'https:' || !clients.has(url.host)) return outside(input, init);
-	return outside(`http://127.0.0.1:${clients.get(url.host)}${url.pathname}${url.search}`, { headers: input.headers ?? init?.headers, signal: input.signal ?? init?.signal });
+	const { headers, signal } = input instanceof Request ? input : init ?? {};
+	return outside(`http://127.0.0.1:${clients.get(url.host)}${url.pathname}${url.search}`, { headers, signal });
 };
 
 async function startPlc() {
@@ -242,8 +250,8 @@ const orders = {
 		plan = { states, failure };
 		return {};
 	},
-	fault({ path, mode, count = 1, status, headers, body }) {
-		faults.push({ path, mode, count, status, headers, body });
+	fault({ path, mode, count = 1, skip = 0, status, headers, body }) {
+		faults.push({ path, mode, count, skip, status, headers, body });
 		return {};
 	},
 	seen: () => ({ requests: seen }),

@@ -44,13 +44,14 @@ async function onePost(delivery, text) {
 	assert.deepEqual(records.map((r) => r.uri), [delivery.remotePostId]);
 }
 
-const session = await app('POST', '/v1/connect-sessions', { externalUserId: 'ada', platform: 'bluesky', redirectUrl: HOME });
-const browser = new Browser();
+const sessions = {}, browser = new Browser();
 
 // Sends the form of the hosted page as a person without scripts does, and follows: to HOME, or to a page that stays.
-async function enter(password) {
-	await browser.get(session.connectUrl);
-	await browser.submit({ identifier: '@ada.test', password });
+async function enter(password, handle = 'ada.test') {
+	const user = handle === 'ada.test' ? 'ada' : handle;
+	sessions[user] ??= await app('POST', '/v1/connect-sessions', { externalUserId: user, platform: 'bluesky', redirectUrl: HOME });
+	await browser.get(sessions[user].connectUrl);
+	await browser.submit({ identifier: `@${handle}`, password }, browser.forms.findIndex((f) => 'password' in f.fields));
 	await until('the pages come to an end', async () => {
 		const { location, page } = browser, again = page.headers.refresh ?? /http-equiv="refresh"/i.test(page.text);
 		if (location ? location.startsWith(HOME) : !again) return true;
@@ -64,13 +65,13 @@ test('a wrong app password is told to the person, who stays and may try again', 
 	await enter('wrong-pass-word-here');
 	assert.equal(browser.location, null);
 	assert.match(browser.page.text, /try again/i);
-	assert.deepEqual((await app('GET', `/v1/connect-sessions/${session.id}`)).connectionIds, []);
+	assert.deepEqual((await app('GET', `/v1/connect-sessions/${sessions.ada.id}`)).connectionIds, []);
 });
 
 test('the same person connects on the same page by the right app password', async () => {
 	const words = await enter(ada.appPassword);
 	assert.equal(words.get('status'), 'success', `${browser.location} ${browser.page.text}`);
-	assert.equal(words.get('connectSessionId'), session.id);
+	assert.equal(words.get('connectSessionId'), sessions.ada.id);
 	const connection = await app('GET', `/v1/connections/${words.get('connectionId')}`);
 	assert.deepEqual([connection.platform, connection.status, connection.remoteAccountId, connection.username],
 		['bluesky', 'active', ada.did, 'ada.test']);
@@ -139,23 +140,45 @@ test('the server is killed while the answer is out: after the restart one post, 
 	await onePost(await ended(made), 'killed');
 });
 
-for (const part of [0, 1, 2, 3]) {
-	test(`killed between the intent and the answer, five times: each time one post, published (${part + 1} of 4)`, async () => {
+// Fifty posts whose answer was out when the server was killed: five accounts with one each, ten kills (fifty kills with
+// one each when there is time).
+const LONG = Boolean(process.env.TEST_LONG), KILLS = LONG ? 50 : 10, AT_ONCE = LONG ? 1 : 5;
+const others = [];
+
+test('more accounts connect', async () => {
+	for (let i = 0; i < AT_ONCE; i++) {
+		const account = await pds.account(`kay${i}.test`);
+		await app('POST', '/v1/end-users', { externalUserId: account.handle });
+		others.push({ account, connectionId: (await enter(account.appPassword, account.handle)).get('connectionId') });
+	}
+});
+
+for (let part = 0; part < KILLS / 5; part++) {
+	test(`killed between the intent and the answer, five times: one record for each post (${part + 1} of ${KILLS / 5})`, async () => {
 		for (let i = 5 * part; i < 5 * part + 5; i++) {
-			await pds.fault(PUT, 'held');
-			const made = await post(`killed ${i}`);
-			await until('the PDS has the post', async () => (await shown(`killed ${i}`)).length === 1);
-			assert.equal((await app('GET', `/v1/posts/${made.id}`)).deliveries[0].status, 'committing', 'the answer was not held');
+			const text = `killed ${i}`;
+			const there = async ({ account }) => (await pds.records(account.did)).filter((r) => r.value.text === text);
+			await pds.fault(PUT, 'held', { count: AT_ONCE });
+			const made = await Promise.all(others.map(({ connectionId }) => app('POST', '/v1/posts', { text, targets: [{ connectionId }] })));
+			await until('the PDS has the posts', async () => (await Promise.all(others.map(there))).every((list) => list.length === 1));
+			for (const { id } of made)
+				assert.equal((await app('GET', `/v1/posts/${id}`)).deliveries[0].status, 'committing', 'the answer was not held');
 			await server.kill();
 			await server.start();
-			await onePost(await ended(made), `killed ${i}`);
+			for (const [at, one] of made.entries()) {
+				const delivery = await ended(one);
+				assert.equal(delivery.status, 'published', JSON.stringify(delivery));
+				assert.deepEqual((await there(others[at])).map((r) => r.uri), [delivery.remotePostId]);
+			}
 		}
 	});
 }
 
 test('after all the kills every text stands there once', async () => {
-	const texts = (await pds.records(ada.did)).map((r) => r.value.text).filter((text) => /^killed \d+$/.test(text));
-	assert.deepEqual(texts.sort(), Array.from({ length: 20 }, (_, i) => `killed ${i}`).sort());
+	for (const { account } of others) {
+		const texts = (await pds.records(account.did)).map((r) => r.value.text);
+		assert.deepEqual(texts.sort(), Array.from({ length: KILLS }, (_, i) => `killed ${i}`).sort());
+	}
 });
 
 test('the server is killed before the request arrived: after the restart one post, published', async () => {
@@ -183,4 +206,4 @@ test('neither the app password nor a token lies readable in any file', async () 
 		for (const secret of [ada.appPassword, head, refreshHead]) assert.ok(!bytes.includes(secret), `${secret} lies in ${file}`);
 });
 
-await done(90_000);
+await done(180_000);
