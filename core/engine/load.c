@@ -219,7 +219,6 @@ static void published_inputs(struct op *op, struct db_conn *c)
 	if (op->row.delivery_id == NULL || !delivery_load(c, op->row.delivery_id, NULL, &op->arena, &d))
 		return;
 	op_input(op, "remote_id", d.remote_id);
-	op_input(op, "remote_url", d.remote_url);
 	if (d.result != NULL && json_parse(&op->cx, &op->arena, d.result, strlen(d.result), &root) == RC_OK)
 		json_inputs(op, "published.", root);
 }

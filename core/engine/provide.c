@@ -44,7 +44,7 @@ static enum rc publish_snapshot(struct cx *cx, struct engine *e, const char *id)
 {
 	const struct host_info *info = hosts_find(e->hosts, id);
 	struct platform *p;
-	enum rc rc = info == NULL || info->describe == NULL ? RC_NOT_FOUND : platform_read(cx, id, info->version, info->describe, &p);
+	enum rc rc = info == NULL || info->describe == NULL ? RC_NOT_FOUND : platform_read_built(cx, id, info->version, info->abi_minor, info->describe, &p);
 
 	if (rc == RC_OK)
 		platforms_put(e->config.platforms, p);

@@ -1,6 +1,6 @@
 /*
- * Descriptors: see platform.h.  One table lists the keys; a key that is not in it is refused, so that a
- * misspelt limit cannot pass unseen.
+ * Descriptors: see platform.h.  Which keys there are is checked first, by the table of platform_keys.c; here they
+ * are read, each group by a function of its own.
  */
 #include "core/model/platform.h"
 
@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/base/text.h"
+#include "sdk/provider.h"
 
 #define PLATFORM_MEMORY (1024u * 1024u)
 
@@ -257,20 +258,6 @@ static const struct { const char *key; void (*read)(struct reading *, struct jv)
 };
 #define KEYS (sizeof keys / sizeof keys[0])
 
-static void read_unknown(struct reading *r, struct jv root)
-{
-	const char *key;
-	struct jv value;
-	size_t k;
-
-	for (size_t i = 0; json_member(root, i, &key, &value); i++) {
-		for (k = 0; k < KEYS && !text_eq(keys[k].key, key); k++)
-			;
-		if (k == KEYS)
-			refuse(r, key, "is not known; see sdk/DESCRIPTOR.md");
-	}
-}
-
 static void read_limits(struct reading *r, struct jv root)
 {
 	struct cx cx;
@@ -281,6 +268,12 @@ static void read_limits(struct reading *r, struct jv root)
 }
 
 enum rc platform_read(struct cx *cx, const char *id, const char *version, const char *describe, struct platform **ret)
+{
+	return platform_read_built(cx, id, version, MPS_ABI_MINOR, describe, ret);
+}
+
+enum rc platform_read_built(struct cx *cx, const char *id, const char *version, uint32_t abi_minor, const char *describe,
+			    struct platform **ret)
 {
 	struct platform *p = calloc(1, sizeof *p);
 	struct reading r = {cx, p, RC_OK};
@@ -299,7 +292,7 @@ enum rc platform_read(struct cx *cx, const char *id, const char *version, const 
 	if (r.rc == RC_OK && json_type(root) != JSON_OBJECT)
 		refuse(&r, "", "the descriptor must be a JSON object");
 	if (r.rc == RC_OK)
-		read_unknown(&r, root);
+		r.rc = platform_keys_check(cx, &p->arena, id, abi_minor, root);
 	for (size_t k = 0; k < KEYS && r.rc == RC_OK; k++)
 		keys[k].read(&r, json_get(root, keys[k].key));
 	read_limits(&r, root);

@@ -65,6 +65,13 @@ struct platform {
 /* Parses and checks a descriptor; words name the key at fault. */
 enum rc platform_read(struct cx *cx, const char *id, const char *version, const char *describe, struct platform **ret);
 
+/* The same for a provider that was built with another header: keys of a newer one are ignored, with a warning. */
+enum rc platform_read_built(struct cx *cx, const char *id, const char *version, uint32_t abi_minor, const char *describe,
+			    struct platform **ret);
+
+/* platform_keys.c: whether each key is known and has the type it must have. */
+enum rc platform_keys_check(struct cx *cx, struct arena *a, const char *id, uint32_t abi_minor, struct jv root);
+
 /* The set of loaded platforms; thread-safe. */
 struct platforms;
 struct platforms *platforms_new(void);
