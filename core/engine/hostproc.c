@@ -267,6 +267,13 @@ static enum rc versions_check(struct cx *cx, const struct host *h, const struct 
 		h->info.id, new->version, (long long)old_max, h->info.version);
 }
 
+static enum rc new_check(struct cx *cx, const struct host *h, const struct host_spec *spec, const struct host_info *new)
+{
+	enum rc rc = versions_check(cx, h, new);
+
+	return rc == RC_OK && spec->accept ? spec->accept(cx, new, spec->arg) : rc;
+}
+
 /* The new process serves from now on; the old one answers what it was asked. */
 static void swap(struct host *h, int file, struct proc *p, struct host_info *new)
 {
@@ -304,7 +311,7 @@ enum rc hosts_reload(struct cx *cx, struct hosts *hs, const struct host_spec *sp
 		h->leaving = NULL;
 	}
 	rc = start(cx, hs, spec, &file, &p, &new);
-	if (rc == RC_OK && (rc = versions_check(cx, h, &new)) != RC_OK) {
+	if (rc == RC_OK && (rc = new_check(cx, h, spec, &new)) != RC_OK) {
 		proc_drop(p);
 		(void)close(file);
 		info_free(&new);

@@ -24,12 +24,6 @@ typedef void host_done_fn(void *arg, enum host_outcome outcome, const char *acti
 
 struct hosts;
 
-struct host_spec {
-	const char *id;		/* expected provider id: file name without .so unless the ini says otherwise */
-	const char *file;	/* path of the .so */
-	const char *sha256;	/* pin in hex, or NULL */
-};
-
 /* What was loaded or refused; words tell what was wanted, what was found and the fix. */
 struct host_info {
 	const char *id, *file, *version, *describe;	/* describe: descriptor JSON; NULL while refused */
@@ -39,6 +33,15 @@ struct host_info {
 	const char *words;	/* why refused or paused; "" otherwise */
 	int crashes, pid;
 	int64_t rss_kb;
+};
+
+struct host_spec {
+	const char *id;		/* expected provider id: file name without .so unless the ini says otherwise */
+	const char *file;	/* path of the .so */
+	const char *sha256;	/* pin in hex, or NULL */
+	/* Last word before the new host serves: anything but RC_OK refuses it, by the words in cx.  NULL: no objection. */
+	enum rc (*accept)(struct cx *cx, const struct host_info *info, void *arg);
+	void *arg;
 };
 
 /* program: path of mypostshare-host, opened once.  The folder of every .so must be owned by root or us and

@@ -39,28 +39,27 @@ static bool spec_of(struct engine *e, const char *id, char *path, size_t n, stru
 	return true;
 }
 
-/* The snapshot that the API reads; a descriptor that cannot be read keeps the old one serving. */
-static enum rc publish_snapshot(struct cx *cx, struct engine *e, const char *id)
+/* The snapshot that the API reads.  It is made before the new host serves, so that both change or neither does. */
+static enum rc snapshot_read(struct cx *cx, const struct host_info *info, void *arg)
 {
-	const struct host_info *info = hosts_find(e->hosts, id);
-	struct platform *p;
-	enum rc rc = info == NULL || info->describe == NULL ? RC_NOT_FOUND : platform_read_built(cx, id, info->version, info->abi_minor, info->describe, &p);
-
-	if (rc == RC_OK)
-		platforms_put(e->config.platforms, p);
-	return rc;
+	return platform_read_built(cx, info->id, info->version, info->abi_minor, info->describe, arg);
 }
 
 static enum rc bring(struct cx *cx, struct engine *e, const char *id, bool again)
 {
+	struct platform *snapshot = NULL;
 	char path[4096];
 	struct host_spec spec;
 	enum rc rc;
 
 	if (!spec_of(e, id, path, sizeof path, &spec))
 		return fail(cx, RC_CONFLICT, "provider %s is switched off in the ini", id);
+	spec.accept = snapshot_read;
+	spec.arg = &snapshot;
 	rc = again ? hosts_reload(cx, e->hosts, &spec) : hosts_load(cx, e->hosts, &spec);
-	return rc == RC_OK ? publish_snapshot(cx, e, id) : rc;
+	if (rc == RC_OK)
+		platforms_put(e->config.platforms, snapshot);
+	return rc;
 }
 
 /* At most as many as a closure may change; the rest comes with the next call. */

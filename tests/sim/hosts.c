@@ -47,11 +47,9 @@ enum rc hosts_open(struct cx *cx, const char *program, struct hosts **ret)
 
 enum rc hosts_load(struct cx *cx, struct hosts *hs, const struct host_spec *spec)
 {
-	(void)cx;
 	(void)hs;
-	(void)spec;
 	describe_write();
-	return RC_OK;
+	return spec->accept(cx, &info, spec->arg);
 }
 
 enum rc hosts_reload(struct cx *cx, struct hosts *hs, const struct host_spec *spec) { return hosts_load(cx, hs, spec); }

@@ -55,7 +55,7 @@ static void setup(void)
 
 static enum rc load_as(const char *id, const char *file)
 {
-	struct host_spec spec = { id, file, NULL };
+	struct host_spec spec = { .id = id, .file = file };
 
 	cx_init(&cx, "test");
 	return hosts_load(&cx, hs, &spec);
@@ -228,7 +228,7 @@ static void copy_file(const char *from, const char *to)
 TEST(files_that_others_could_change)
 {
 	char folder[] = "/tmp/mypostshare-hosts-XXXXXX", file[64], link[64];
-	struct host_spec pinned = { "hostile", file, "00112233" };
+	struct host_spec pinned = { .id = "hostile", .file = file, .sha256 = "00112233" };
 
 	setup();
 	CHECK(mkdtemp(folder) != NULL);
@@ -266,7 +266,8 @@ TEST(a_file_replaced_on_disk_changes_nothing)
 
 TEST(pin)
 {
-	struct host_spec spec = { "hostile", PLUGINS "hostile.so", "0000000000000000000000000000000000000000000000000000000000000000" };
+	struct host_spec spec = { .id = "hostile", .file = PLUGINS "hostile.so",
+		.sha256 = "0000000000000000000000000000000000000000000000000000000000000000" };
 
 	setup();
 	cx_init(&cx, "test");
@@ -331,7 +332,7 @@ TEST(three_culprits_in_a_minute_pause_the_provider)
 	CHECK(strstr(d.words, "reload") != NULL);
 	run("echo", &d);
 	CHECK_INT(d.outcome, HOST_PAUSED);
-	CHECK_INT(hosts_reload(&cx, hs, &(struct host_spec){ "hostile", PLUGINS "hostile.so", NULL }), RC_OK);
+	CHECK_INT(hosts_reload(&cx, hs, &(struct host_spec){ .id = "hostile", .file = PLUGINS "hostile.so" }), RC_OK);
 	still_serves();
 }
 
@@ -353,7 +354,7 @@ TEST(reload_swaps_and_the_old_one_answers_its_queue)
 
 	hostile_again();
 	queue(1, "echo", "the old one", &before);
-	CHECK_INT(hosts_reload(&cx, hs, &(struct host_spec){ "hostile", PLUGINS "reloaded.so", NULL }), RC_OK);
+	CHECK_INT(hosts_reload(&cx, hs, &(struct host_spec){ .id = "hostile", .file = PLUGINS "reloaded.so" }), RC_OK);
 	queue(2, "echo", "x", &after);
 	turns_until(&after);
 	turns_until(&before);
@@ -372,7 +373,7 @@ TEST(failed_reload_leaves_the_old_one_serving)
 	hostile_again();
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		cx_init(&cx, "test");
-		CHECK(hosts_reload(&cx, hs, &(struct host_spec){ "hostile", bad[i].file, NULL }) != RC_OK);
+		CHECK(hosts_reload(&cx, hs, &(struct host_spec){ .id = "hostile", .file = bad[i].file }) != RC_OK);
 		CHECK_SAY(strstr(cx.words, bad[i].words), "the words are \"%s\"", cx.words);
 		CHECK(hosts_find(hs, "hostile")->loaded);
 		CHECK_STR(hosts_find(hs, "hostile")->version, "1.0");
