@@ -185,7 +185,8 @@ static enum rc read_type(const struct reading *r, enum limits_type type, struct 
 	for (size_t i = 0; rc == RC_OK && json_member(object, i, &name, &v); i++) {
 		const struct limit *f = find(types, SIZE(types), name);
 
-		rc = f ? read_member(r, prefix, f, (char *)&r->l->media[type], v) : refuse(r, prefix, name, "is not known; see sdk/DESCRIPTOR.md");
+		if (f != NULL)
+			rc = read_member(r, prefix, f, (char *)&r->l->media[type], v);
 	}
 	return rc;
 }
@@ -209,8 +210,6 @@ static enum rc read_object(const struct reading *r, const char *prefix, const st
 			rc = read_member(r, prefix, f, (char *)r->l, v);
 		else if (type >= 0)
 			rc = read_type(r, (enum limits_type)type, v);
-		else
-			rc = refuse(r, prefix, name, "is not known; see sdk/DESCRIPTOR.md");
 	}
 	return rc;
 }
