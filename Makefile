@@ -43,7 +43,7 @@ $(B)/try: $(call obj,$(wildcard sdk/try/*.c) $(filter-out core/host/main.c,$(hos
 	@mkdir -p $(@D)
 	$(CC) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $^ -lsodium -lunistring -ldl
 
-$(B)/plugins/%.so: plugins/%.c $(wildcard sdk/*.h)
+$(B)/plugins/%.so: plugins/%.c $(wildcard sdk/*.h plugins/*/*.h)
 	@mkdir -p $(@D)
 	$(CC) -std=c17 $(CFLAGS) $(WARN) $(HARDEN) -Isdk -fvisibility=hidden -fPIC -shared -Wl,-z,defs,-z,relro,-z,now -o $@ $<
 

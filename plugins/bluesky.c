@@ -1,22 +1,28 @@
 /*
- * Bluesky and every other server of the AT Protocol, by app password.
+ * Bluesky and every other server of the AT Protocol.
  *
  * The one thing to know: a post lies in the account's repository under a record key that we choose, and putting the
  * same record under the same key again changes nothing.  The key comes from the seed, so every attempt at one
  * content has the same, an answer that was lost costs nothing, and getRecord tells whether the post is there.
  *
- * Measured on the reference server (0.4.217): a consumed refresh token gives the same new pair for two hours, hence
- * refresh_repeat safe; expired and bad tokens are status 400, not 401; didDoc comes with a session only where the
- * operator switched it on; deleting what is not there is 200.
+ * Four parts are read in below: bluesky/text.h names links, tags and mentions in the text, bluesky/media.h brings
+ * images and videos there, bluesky/post.h makes the record, bluesky/oauth.h connects by OAuth.  Here is the rest: what
+ * is declared, requests and their errors, app passwords, the account, removal.
+ *
+ * Measured on the reference server (0.4.217): a consumed refresh token of an app password gives the same new pair for
+ * two hours, hence refresh_repeat safe (one of OAuth is refused the second time, which is then no worse than before);
+ * expired and bad tokens are status 400, not 401; didDoc comes with a session only where the operator switched it on;
+ * deleting what is not there is 200.
  */
 #include "ease.h"
 
 #define POSTS "app.bsky.feed.post"
+#define GATES "app.bsky.feed.threadgate"
 
 static const char descriptor[] = "{"
 	"\"name\":\"Bluesky\","
 	"\"docs\":\"https://docs.bsky.app\","
-	"\"operations\":[\"exchange\",\"identify\",\"refresh\",\"check\",\"publish\",\"remove\",\"revoke\"],"
+	"\"operations\":[\"authorize\",\"exchange\",\"identify\",\"refresh\",\"check\",\"publish\",\"remove\",\"revoke\"],"
 	"\"connect\":{\"method\":\"form\",\"client\":\"none\",\"fields\":["
 		"{\"name\":\"identifier\",\"label\":\"Handle\",\"placeholder\":\"name.bsky.social\",\"max\":253,"
 		"\"help\":\"Your handle, or the e-mail address of your account.\"},"
@@ -25,19 +31,36 @@ static const char descriptor[] = "{"
 		"\"help_url\":\"https://bsky.app/settings/app-passwords\"},"
 		"{\"name\":\"service\",\"label\":\"Server\",\"type\":\"host\",\"required\":false,\"default\":\"bsky.social\","
 		"\"help\":\"Only if your account lives on a server of its own.\"}]},"
-	"\"hosts\":[\"bsky.social\",\"*.host.bsky.network\"],"
+	"\"hosts\":[\"bsky.social\",\"*.host.bsky.network\",\"public.api.bsky.app\",\"plc.directory\",\"video.bsky.app\"],"
 	"\"user_hosts\":true,"
 	"\"token_answer\":{"
 		"\"exchange\":{\"access\":\"accessJwt\",\"refresh\":\"refreshJwt\",\"expires_in\":\"jwt\"},"
 		"\"refresh\":{\"access\":\"accessJwt\",\"refresh\":\"refreshJwt\",\"expires_in\":\"jwt\"}},"
+	"\"secret_answers\":{\"tokened\":[\"access_token\",\"refresh_token\"],\"renewed\":[\"access_token\",\"refresh_token\"],"
+		"\"video_allowed\":[\"token\"]},"
 	"\"refresh_repeat\":\"safe\","
 	"\"text\":{\"max\":300,\"count\":\"graphemes\",\"max_bytes\":3000,\"required\":true},"
-	"\"capabilities\":{\"text\":true,\"link\":true,\"threads\":true,\"first_comment\":true,\"delete\":true},"
+	"\"media\":{\"max_items\":10,\"max_images\":10,\"max_videos\":1,\"mixed\":false,\"alt_max\":2000,"
+		"\"image\":{\"mime\":[\"image/jpeg\",\"image/png\",\"image/webp\"],\"max_bytes\":2000000},"
+		"\"gif\":{\"mime\":[\"image/gif\"],\"max_bytes\":10000000},"
+		"\"video\":{\"mime\":[\"video/mp4\",\"video/quicktime\",\"video/webm\"],\"max_bytes\":300000000,\"max_duration_ms\":600000}},"
+	"\"capabilities\":{\"text\":true,\"images\":true,\"video\":true,\"link\":true,\"threads\":true,\"first_comment\":true,"
+		"\"delete\":true,\"alt_text\":true},"
 	"\"options\":[{\"name\":\"langs\",\"label\":\"Languages\",\"type\":\"list\",\"max\":3,"
-		"\"help\":\"Languages of the text as BCP 47 tags, as en or pt-BR.\"}],"
+		"\"help\":\"Languages of the text as BCP 47 tags, as en or pt-BR.\"},"
+		"{\"name\":\"link_title\",\"label\":\"Title of the link\",\"type\":\"text\",\"max\":300,"
+		"\"help\":\"Stands on the card of the link. Without it, the name of the site: the page is not read.\"},"
+		"{\"name\":\"link_description\",\"label\":\"Description of the link\",\"type\":\"text\",\"max\":1000},"
+		"{\"name\":\"link_thumb\",\"label\":\"Picture of the link\",\"type\":\"bool\","
+		"\"help\":\"The post's only image, of at most 1,000,000 bytes, is the picture on the link's card. Otherwise a link stands under the "
+		"text when there are media.\"},"
+		"{\"name\":\"reply_gate\",\"label\":\"Who can reply\",\"type\":\"enum\","
+		"\"values\":[\"everybody\",\"nobody\",\"mentioned\",\"following\",\"followers\"],\"default\":\"everybody\","
+		"\"help\":\"For the first post of a thread: everybody, nobody, those mentioned, those you follow, or those who follow you.\"}],"
 	"\"dedupe\":{\"default\":{\"class\":\"keyed\",\"window_s\":0,\"settle_s\":30}},"
 	"\"rate\":{\"publish_per_hour\":1666,\"publish_per_day\":11666,"
 		"\"header_remaining\":\"RateLimit-Remaining\",\"header_reset\":\"RateLimit-Reset\",\"reset\":\"unix\"},"
+	"\"poll\":{\"video_poll\":{\"first_s\":3,\"max_s\":60}},"
 	"\"state_versions\":[1,1]}";
 
 /* --- requests and their errors ------------------------------------------------------------------------------- */
@@ -58,6 +81,16 @@ static mps_req *xrpc(mps_op *op, const char *method, const char *host, const cha
 	return r;
 }
 
+/* By OAuth a token is bound to a key, and each request proves it. */
+static int is_oauth(mps_op *op) { return mps_is(mps_input(op, "grant.way"), "oauth"); }
+
+static void authorize(mps_op *op, mps_req *r)
+{
+	if (is_oauth(op))
+		mps_dpop(r);
+	mps_bearer(r);
+}
+
 static const struct error {
 	const char *code;
 	int32_t failure;
@@ -67,16 +100,27 @@ static const struct error {
 	{ "InvalidToken", MPS_AUTH, "token_invalid" },
 	{ "AuthMissing", MPS_AUTH, "token_invalid" },
 	{ "AuthenticationRequired", MPS_AUTH, "token_invalid" },
+	{ "invalid_token", MPS_AUTH, "token_invalid" },		/* of OAuth, as the next two */
+	{ "use_dpop_nonce", MPS_TRANSIENT, "nonce_refused" },
+	{ "invalid_dpop_proof", MPS_TRANSIENT, "proof_refused" },
+	{ "ScopeMissingError", MPS_REVOKED, "scope_missing" },
+	{ "insufficient_scope", MPS_REVOKED, "scope_missing" },
 	{ "AccountTakedown", MPS_REVOKED, "account_unavailable" },
 	{ "AccountDeactivated", MPS_REVOKED, "account_unavailable" },
 	{ "AccountSuspended", MPS_REVOKED, "account_unavailable" },
 	{ "AccountNotFound", MPS_REVOKED, "account_unavailable" },
+	{ "RepoTakendown", MPS_REVOKED, "account_unavailable" },
+	{ "RepoDeactivated", MPS_REVOKED, "account_unavailable" },
+	{ "RepoSuspended", MPS_REVOKED, "account_unavailable" },
 	{ "RateLimitExceeded", MPS_LIMIT, "rate_limited" },
 	{ "InvalidSwap", MPS_TRANSIENT, "repository_busy" },
 	{ "InvalidRequest", MPS_REJECTED, "invalid_post" },
 	{ "InvalidRecord", MPS_REJECTED, "invalid_post" },
 	{ "InvalidMimeType", MPS_REJECTED, "invalid_media" },
-	{ "BlobTooLarge", MPS_REJECTED, "invalid_media" },
+	{ "InvalidSize", MPS_REJECTED, "invalid_media" },
+	{ "BlobNotFound", MPS_REJECTED, "media_gone" },
+	{ "BlobTooLarge", MPS_REJECTED, "media_too_large" },
+	{ "PayloadTooLarge", MPS_REJECTED, "media_too_large" },
 	{ NULL, 0, NULL }
 };
 
@@ -104,7 +148,8 @@ static mps_next fail_as(mps_op *op, int32_t failure, const char *reason)
 
 		mps_retry_after(op, mps_retry_header(op, reset > 0 && reset < 86400 ? reset : 60));
 	}
-	return mps_fail(op, failure, reason, mps_json(op, "error"), mps_json(op, "message"));
+	return mps_fail(op, failure, reason, mps_json(op, "error"),
+		*mps_json(op, "message") ? mps_json(op, "message") : mps_json(op, "error_description"));
 }
 
 static mps_next fail_with(mps_op *op)
@@ -122,13 +167,22 @@ static mps_next fail_final(mps_op *op, int32_t failure, const char *reason)
 	return e->failure == MPS_AUTH ? fail_as(op, failure, reason) : fail_as(op, e->failure, e->reason);
 }
 
+#include "bluesky/text.h"
+#include "bluesky/media.h"
+#include "bluesky/post.h"
+#include "bluesky/oauth.h"
+
 /* --- connecting ---------------------------------------------------------------------------------------------- */
 
-/* A session more is harmless, so the request may be repeated. */
+/* By app password; a session more is harmless, so the request may be repeated. */
 static mps_next exchange_start(mps_op *op)
 {
 	const char *service = mps_input(op, "field.service"), *name = mps_input(op, "field.identifier");
-	mps_req *r = xrpc(op, "POST", *service ? service : "bsky.social", "com.atproto.server.createSession");
+	mps_req *r;
+
+	if (is_oauth(op))
+		return exchange_code(op);
+	r = xrpc(op, "POST", *service ? service : "bsky.social", "com.atproto.server.createSession");
 
 	mps_json_object(r, "");
 	mps_json_text(r, "identifier", name + (*name == '@'));
@@ -137,25 +191,9 @@ static mps_next exchange_start(mps_op *op)
 	return mps_send(op, r, MPS_SAFE, "entered");
 }
 
-/* The host of the account's own server out of the DID document; "" if there is none. */
-static const char *endpoint_host(mps_op *op)
-{
-	int32_t n = mps_json_count(op, "didDoc.service");
-
-	for (int32_t i = 0; i < n; i++) {
-		const char *id = mps_json(op, mps_at(op, "didDoc.service.", i, ".id"));
-		const char *url = mps_json(op, mps_at(op, "didDoc.service.", i, ".serviceEndpoint"));
-		const char *mark = strchr(id, '#');
-
-		if (mark && mps_is(mark, "#atproto_pds") && strncmp(url, "https://", 8) == 0)
-			return url + 8;
-	}
-	return "";
-}
-
 static mps_next exchange_entered(mps_op *op)
 {
-	const char *host = endpoint_host(op), *service = mps_input(op, "field.service");
+	const char *host = server_of(op, "didDoc."), *service = mps_input(op, "field.service");
 
 	if (mps_is(mps_json(op, "error"), "AuthFactorTokenRequired"))
 		return fail_as(op, MPS_REJECTED, "app_password_needed");
@@ -173,7 +211,7 @@ static mps_next session_start(mps_op *op)
 {
 	mps_req *r = xrpc(op, "GET", account_host(op), "com.atproto.server.getSession");
 
-	mps_bearer(r);
+	authorize(op, r);
 	return mps_send(op, r, MPS_SAFE, "read");
 }
 
@@ -224,13 +262,17 @@ static mps_next check_read(mps_op *op)
 		return fail_with(op);
 	if (mps_is(mps_json(op, "active"), "false"))
 		return fail_as(op, MPS_REVOKED, "account_unavailable");
+	mps_result(op, "account.username", mps_json(op, "handle"));	/* it may have changed */
 	return mps_done(op);
 }
 
 static mps_next refresh_start(mps_op *op)
 {
-	mps_req *r = xrpc(op, "POST", account_host(op), "com.atproto.server.refreshSession");
+	mps_req *r;
 
+	if (is_oauth(op))
+		return refresh_token(op);
+	r = xrpc(op, "POST", account_host(op), "com.atproto.server.refreshSession");
 	mps_bearer_of(r, mps_handle(op, "token.refresh"));
 	return mps_send(op, r, MPS_ONCE, "refreshed");
 }
@@ -242,8 +284,11 @@ static mps_next refresh_refreshed(mps_op *op)
 
 static mps_next revoke_start(mps_op *op)
 {
-	mps_req *r = xrpc(op, "POST", account_host(op), "com.atproto.server.deleteSession");
+	mps_req *r;
 
+	if (is_oauth(op))
+		return revoke_token(op);
+	r = xrpc(op, "POST", account_host(op), "com.atproto.server.deleteSession");
 	mps_bearer_of(r, mps_handle(op, "token.refresh"));
 	return mps_send(op, r, MPS_SAFE, "revoked");
 }
@@ -256,238 +301,6 @@ static mps_next revoke_revoked(mps_op *op)
 	return fail_with(op);
 }
 
-/* --- links and tags in the text: the server finds none by itself, so we name them by byte offsets ------------- */
-
-static int is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-static int is_digit(char c) { return c >= '0' && c <= '9'; }
-
-/* Length of the web address at s, without the punctuation that ends a sentence; 0 if there is none. */
-static size_t link_length(const char *s)
-{
-	size_t n = strncmp(s, "https://", 8) == 0 ? 8 : strncmp(s, "http://", 7) == 0 ? 7 : 0, start = n;
-
-	if (!n)
-		return 0;
-	while (s[n] && !is_space(s[n]) && !strchr("<>\"", s[n]))
-		n++;
-	while (n > start && strchr(".,;:!?'", s[n - 1]))
-		n--;
-	if (n > start && s[n - 1] == ')' && !memchr(s, '(', n))
-		n--;
-	return n > start ? n : 0;
-}
-
-/* Length of the hashtag at s with its sign; 0 if there is none.  A number alone is no tag. */
-static size_t tag_length(const char *s)
-{
-	size_t n = 1, digits = 1;
-
-	if (*s != '#')
-		return 0;
-	while (s[n] && !is_space(s[n]) && !strchr(".,;:!?'\"()[]{}<>#/\\", s[n])) {
-		digits += (size_t)is_digit(s[n]);
-		n++;
-	}
-	return n > digits && n <= 640 ? n : 0;
-}
-
-static void facet(mps_op *op, mps_req *r, const char *text, size_t at, size_t n, int tag)
-{
-	size_t skip = tag ? 1 : 0;
-	char *words = mps_alloc(op, (uint32_t)(n - skip + 1));
-
-	if (!words)
-		return;
-	memcpy(words, text + at + skip, n - skip);
-	mps_json_object(r, "");
-	mps_json_object(r, "index");
-	mps_json_int(r, "byteStart", (int64_t)at);
-	mps_json_int(r, "byteEnd", (int64_t)(at + n));
-	mps_json_close(r);
-	mps_json_array(r, "features");
-	mps_json_object(r, "");
-	mps_json_text(r, "$type", tag ? "app.bsky.richtext.facet#tag" : "app.bsky.richtext.facet#link");
-	mps_json_text(r, tag ? "tag" : "uri", words);
-	mps_json_close(r);
-	mps_json_close(r);
-	mps_json_close(r);
-}
-
-static void facets(mps_op *op, mps_req *r, const char *text)
-{
-	size_t at = 0, n;
-
-	mps_json_array(r, "facets");
-	while (text[at]) {
-		int first = at == 0 || is_space(text[at - 1]) || text[at - 1] == '(';
-
-		if (first && (n = link_length(text + at)) != 0)
-			facet(op, r, text, at, n, 0);
-		else if (first && (n = tag_length(text + at)) != 0)
-			facet(op, r, text, at, n, 1);
-		else
-			n = 1;
-		at += n;
-	}
-	mps_json_close(r);
-}
-
-/* --- publishing ---------------------------------------------------------------------------------------------- */
-
-static uint64_t seed_bits(mps_op *op, int bits)
-{
-	const char *seed = mps_seed(op);
-	uint64_t n = 0;
-
-	for (int i = 0; i < 15 && seed[i]; i++)
-		n = n << 4 | (uint64_t)(is_digit(seed[i]) ? seed[i] - '0' : (seed[i] - 'a' + 10) & 15);
-	return n & ((UINT64_C(1) << bits) - 1);
-}
-
-/* A TID: 53 bits of microseconds and 10 bits of chance, in the sortable base 32.  The time is that of the post, its
- * last 20 bits (a second) and the chance come from the seed: posts of one moment never meet. */
-static const char *record_key(mps_op *op)
-{
-	static const char digits[] = "234567abcdefghijklmnopqrstuvwxyz";
-	uint64_t us = (uint64_t)mps_int(mps_input(op, "post.created_at"), 0) * 1000;
-	uint64_t chance = seed_bits(op, 30), tid = ((us >> 20 << 30) | chance) & INT64_MAX;
-	char *key = mps_alloc(op, 14);
-
-	if (!key)
-		return "";
-	for (int i = 12; i >= 0; i--, tid >>= 5)
-		key[i] = digits[tid & 31];
-	return key;
-}
-
-static void reference(mps_op *op, mps_req *r, const char *key, const char *place)
-{
-	mps_json_object(r, key);
-	mps_json_text(r, "uri", mps_input(op, mps_concat(op, place, ".remote_id")));
-	mps_json_text(r, "cid", mps_input(op, mps_concat(op, place, ".extra.cid")));
-	mps_json_close(r);
-}
-
-static void reply(mps_op *op, mps_req *r)
-{
-	if (!*mps_input(op, "parent.remote_id"))
-		return;
-	mps_json_object(r, "reply");
-	reference(op, r, "root", *mps_input(op, "root.remote_id") ? "root" : "parent");
-	reference(op, r, "parent", "parent");
-	mps_json_close(r);
-}
-
-static void link_card(mps_op *op, mps_req *r)
-{
-	const char *link = mps_input(op, "link"), *title = strstr(link, "://");
-
-	if (!*link)
-		return;
-	mps_json_object(r, "embed");
-	mps_json_text(r, "$type", "app.bsky.embed.external");
-	mps_json_object(r, "external");
-	mps_json_text(r, "uri", link);
-	mps_json_text(r, "title", title ? title + 3 : link);
-	mps_json_text(r, "description", "");
-	mps_json_close(r);
-	mps_json_close(r);
-}
-
-static void langs(mps_op *op, mps_req *r)
-{
-	const char *list = mps_input(op, "options.langs");
-	size_t n;
-
-	if (!*list)
-		return;
-	mps_json_array(r, "langs");
-	for (; *list; list += n + (list[n] == '\n')) {
-		char *one;
-
-		n = strcspn(list, "\n");
-		one = mps_alloc(op, (uint32_t)n + 1);
-		if (!one)
-			return;
-		memcpy(one, list, n);
-		mps_json_text(r, "", one);
-	}
-	mps_json_close(r);
-}
-
-/* createdAt is when it is published, because readers sort by it; it is kept, so that a repeat is the same record. */
-static void record(mps_op *op, mps_req *r)
-{
-	const char *text = mps_input(op, "text");
-
-	if (!*mps_get(op, "created_at"))
-		mps_set(op, "created_at", mps_number(op, mps_now(op)));
-	mps_json_object(r, "record");
-	mps_json_text(r, "$type", POSTS);
-	mps_json_text(r, "text", text);
-	mps_json_text(r, "createdAt", mps_time_iso(op, mps_int(mps_get(op, "created_at"), 0)));
-	facets(op, r, text);
-	langs(op, r);
-	reply(op, r);
-	link_card(op, r);
-	mps_json_close(r);
-}
-
-static mps_next publish_start(mps_op *op)
-{
-	mps_req *r = xrpc(op, "POST", account_host(op), "com.atproto.repo.putRecord");
-
-	mps_bearer(r);
-	mps_json_object(r, "");
-	mps_json_text(r, "repo", mps_input(op, "account.id"));
-	mps_json_text(r, "collection", POSTS);
-	mps_json_text(r, "rkey", record_key(op));
-	record(op, r);
-	mps_json_close(r);
-	return mps_send(op, r, MPS_KEYED, "published");
-}
-
-static mps_next publish_look(mps_op *op)
-{
-	mps_req *r = xrpc(op, "GET", account_host(op), "com.atproto.repo.getRecord");
-
-	mps_query(r, "repo", mps_input(op, "account.id"));
-	mps_query(r, "collection", POSTS);
-	mps_query(r, "rkey", record_key(op));
-	return mps_send(op, r, MPS_SAFE, "looked");
-}
-
-static void publish_results(mps_op *op)
-{
-	const char *url = mps_concat(op, "https://bsky.app/profile/", mps_input(op, "account.id"));
-
-	url = mps_concat(op, mps_concat(op, url, "/post/"), record_key(op));
-	mps_result(op, "remote_id", mps_json(op, "uri"));
-	mps_result(op, "remote_url", url);
-	mps_result(op, "extra.cid", mps_json(op, "cid"));
-}
-
-static mps_next publish_published(mps_op *op)
-{
-	if (mps_event(op) == MPS_LOST)
-		return publish_look(op);
-	if (mps_status(op) == 200 && !*mps_json(op, "uri"))
-		return fail_as(op, MPS_UNKNOWN, "answer_unreadable");
-	if (mps_status(op) != 200)
-		return fail_with(op);
-	publish_results(op);
-	return mps_done(op);
-}
-
-static mps_next publish_looked(mps_op *op)
-{
-	if (mps_status(op) == 200 && *mps_json(op, "uri")) {
-		publish_results(op);
-		return mps_found(op);
-	}
-	return mps_is(mps_json(op, "error"), "RecordNotFound") ? mps_absent(op) : mps_unknown(op);
-}
-
 /* --- removing ------------------------------------------------------------------------------------------------ */
 
 static mps_next remove_start(mps_op *op)
@@ -495,7 +308,7 @@ static mps_next remove_start(mps_op *op)
 	const char *slash = strrchr(mps_input(op, "remote_id"), '/');
 	mps_req *r = xrpc(op, "POST", account_host(op), "com.atproto.repo.deleteRecord");
 
-	mps_bearer(r);
+	authorize(op, r);
 	mps_json_object(r, "");
 	mps_json_text(r, "repo", mps_input(op, "account.id"));
 	mps_json_text(r, "collection", POSTS);
@@ -511,21 +324,36 @@ static mps_next remove_removed(mps_op *op)
 
 /* --- tables -------------------------------------------------------------------------------------------------- */
 
-static const struct mps_phase exchange[] = { { "start", exchange_start }, { "entered", exchange_entered }, { NULL, NULL } };
+static const struct mps_phase authorize_phases[] = {
+	{ "start", authorize_start }, { "resolved", authorize_resolved }, { "claimed", authorize_claimed },
+	{ "document", authorize_document }, { "resource", authorize_resource }, { "metadata", authorize_metadata },
+	{ "pushed", authorize_pushed }, { NULL, NULL }
+};
+static const struct mps_phase exchange[] = {
+	{ "start", exchange_start }, { "entered", exchange_entered }, { "tokened", exchange_tokened },
+	{ "document", exchange_document }, { "resource", exchange_resource }, { NULL, NULL }
+};
 static const struct mps_phase identify[] = {
 	{ "start", session_start }, { "read", identify_read }, { "profiled", identify_profiled }, { NULL, NULL }
 };
 static const struct mps_phase check[] = { { "start", session_start }, { "read", check_read }, { NULL, NULL } };
-static const struct mps_phase refresh[] = { { "start", refresh_start }, { "refreshed", refresh_refreshed }, { NULL, NULL } };
-static const struct mps_phase revoke[] = { { "start", revoke_start }, { "revoked", revoke_revoked }, { NULL, NULL } };
+static const struct mps_phase refresh[] = {
+	{ "start", refresh_start }, { "refreshed", refresh_refreshed }, { "renewed", refresh_renewed }, { NULL, NULL }
+};
+static const struct mps_phase revoke[] = {
+	{ "start", revoke_start }, { "revoked", revoke_revoked }, { "ended", revoke_ended }, { NULL, NULL }
+};
 static const struct mps_phase publish[] = {
-	{ "start", publish_start }, { "published", publish_published }, { "looked", publish_looked }, { NULL, NULL }
+	{ "start", publish_start }, { "mentioned", publish_mentioned }, { "uploaded", publish_uploaded },
+	{ "video_again", video_begin }, { "video_allowed", publish_video_allowed }, { "video_uploaded", publish_video_uploaded },
+	{ "video_poll", publish_video_poll }, { "video_polled", publish_video_polled },
+	{ "published", publish_published }, { "gated", publish_gated }, { "looked", publish_looked }, { NULL, NULL }
 };
 static const struct mps_phase remove_phases[] = { { "start", remove_start }, { "removed", remove_removed }, { NULL, NULL } };
 
 static const struct mps_operation operations[] = {
-	{ "exchange", exchange }, { "identify", identify }, { "check", check }, { "refresh", refresh }, { "revoke", revoke },
-	{ "publish", publish }, { "remove", remove_phases }, { NULL, NULL }
+	{ "authorize", authorize_phases }, { "exchange", exchange }, { "identify", identify }, { "check", check },
+	{ "refresh", refresh }, { "revoke", revoke }, { "publish", publish }, { "remove", remove_phases }, { NULL, NULL }
 };
 
-MPS_PROVIDER("bluesky", "0.1", descriptor, operations)
+MPS_PROVIDER("bluesky", "1.0", descriptor, operations)

@@ -62,6 +62,9 @@ layers plugins/x.c '<string.h>'
 layers plugins/x.c '<sys/socket.h>' 'a plugin includes'
 layers plugins/x.c '"other.h"' 'not a header of sdk'
 layers plugins/x.c '"core/base/buf.h"' 'plugin must not include base'
+layers plugins/x.c '"x/part.h"'
+layers plugins/x.c '"y/part.h"' 'plugin must not include y'
+layers plugins/x/part.h '"x/other.h"' 'plugin must not include x'
 
 long=$(printf '%0141d' 0)
 fits=$(printf '%0140d' 0)
