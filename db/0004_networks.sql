@@ -9,7 +9,8 @@ CREATE TABLE client_key (
 	created_at INTEGER NOT NULL
 );
 
--- An app registered at an instance (Mastodon): one per app, mode, host and callback address.
+-- An app registered at an instance (Mastodon): one per app, mode, host, callback address and scopes (who registered
+-- for fewer cannot ask for more).  One that the instance has forgotten is retired as long as a grant names it.
 CREATE TABLE instance_client (
 	id TEXT PRIMARY KEY,
 	organization_id TEXT NOT NULL REFERENCES organization(id),
@@ -18,14 +19,19 @@ CREATE TABLE instance_client (
 	platform TEXT NOT NULL,
 	host TEXT NOT NULL,
 	redirect_uri TEXT NOT NULL,
+	scope TEXT NOT NULL,                    -- asked for, space separated
+	account_host TEXT NOT NULL,             -- the host that register found, or the one that was named
 	secrets BLOB NOT NULL,                  -- sealed bag by the organization's key: client.id, client.secret
-	facts TEXT,                             -- JSON: results instance.NAME
+	facts TEXT,                             -- JSON: NAME to value, results instance.NAME
+	retired_at INTEGER,
 	created_at INTEGER NOT NULL
 );
-CREATE UNIQUE INDEX instance_client_host ON instance_client (app_id, live, platform, host, redirect_uri);
+CREATE UNIQUE INDEX instance_client_host ON instance_client (app_id, live, platform, host, redirect_uri, scope) WHERE retired_at IS NULL;
 
 ALTER TABLE auth_grant ADD COLUMN facts TEXT;              -- JSON: results grant.NAME
+ALTER TABLE auth_grant ADD COLUMN asked TEXT;              -- scopes asked for, space separated
 ALTER TABLE auth_grant ADD COLUMN instance_client_id TEXT;
+CREATE INDEX auth_grant_instance ON auth_grant (instance_client_id) WHERE instance_client_id IS NOT NULL;
 
 ALTER TABLE connection ADD COLUMN limits TEXT;             -- JSON: results limits.NAME
 ALTER TABLE connection ADD COLUMN limits_at INTEGER;       -- when they are to be read again

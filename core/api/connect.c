@@ -1,6 +1,8 @@
 /* Shared parts of connecting: see connect.h. */
 #include "core/api/connect.h"
 
+#include <string.h>
+
 #include "core/base/clock.h"
 #include "core/base/text.h"
 
@@ -26,7 +28,7 @@ enum rc connect_client(struct cx *cx, struct db_conn *c, const struct api *api, 
 		       const char *provider, const char *wanted, struct arena *a, const char **ret_id, const char **ret_mode)
 {
 	const struct conf_provider *conf = conf_provider(api->conf, provider);
-	bool none = text_eq(provider, "sandbox") || text_eq(p->client, "none");
+	bool none = text_eq(provider, "sandbox") || text_eq(p->client, "none") || p->registered;
 	struct app app;
 
 	*ret_id = NULL;
@@ -36,6 +38,42 @@ enum rc connect_client(struct cx *cx, struct db_conn *c, const struct api *api, 
 	if (!app_find(c, o->organization_id, o->app_id, a, &app))
 		return db_rc(c) != RC_OK ? db_fail(cx, c) : fail(cx, RC_BUG, "no app %s", o->app_id);
 	return credential_choose(cx, c, &app, p->id, wanted, conf != NULL && conf->client_id != NULL, a, ret_id, ret_mode);
+}
+
+static void word_add(struct buf *out, const char *word)
+{
+	if (word == NULL || word[0] == '\0')
+		return;
+	if (out->len > 0)
+		buf_addc(out, ' ');
+	buf_adds(out, word);
+}
+
+static bool scopes_of_credential(struct db_conn *c, const struct owner *o, const struct platform *p, const char *credential_id,
+				 struct arena *a, struct buf *out)
+{
+	struct credential k;
+	struct cx ignored;
+	struct jv list;
+
+	cx_init(&ignored, NULL);
+	if (!credential_find(c, o->organization_id, o->app_id, p->id, a, &k) || k.scopes == NULL ||
+	    !(p->registered || text_eq(k.id, credential_id)) || json_parse(&ignored, a, k.scopes, strlen(k.scopes), &list) != RC_OK)
+		return false;
+	for (size_t i = 0; i < json_count(list); i++)
+		word_add(out, json_text(json_at(list, i)));
+	return true;
+}
+
+const char *connect_scope(struct db_conn *c, const struct owner *o, const struct platform *p, const char *credential_id, struct arena *a)
+{
+	BUF_AUTO struct buf out;
+
+	buf_init(&out, 16384);
+	if (!scopes_of_credential(c, o, p, credential_id, a, &out))
+		for (int i = 0; i < p->scope_count; i++)
+			word_add(&out, p->scopes[i].scope);
+	return out.len > 0 ? arena_text(a, buf_text(&out)) : NULL;
 }
 
 struct writing { struct api_request *r; api_write_fn *fn; void *arg; };

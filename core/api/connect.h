@@ -22,6 +22,10 @@ const struct platform *connect_platform(struct cx *cx, const struct api *api, bo
 enum rc connect_client(struct cx *cx, struct db_conn *c, const struct api *api, const struct owner *o, const struct platform *p,
 		       const char *provider, const char *wanted, struct arena *a, const char **ret_id, const char **ret_mode);
 
+/* What is asked for in such a session, separated by spaces: the scopes of the app's own credential, or those of the
+ * descriptor of what does the work (p).  NULL: none. */
+const char *connect_scope(struct db_conn *c, const struct owner *o, const struct platform *p, const char *credential_id, struct arena *a);
+
 /* A new session's answer, and everything that is checked before: also of POST .../reconnect.  defaults is
  * the session as the caller knows it so far. */
 struct connect_new {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/base/json.h"
 #include "core/base/text.h"
 
 #define FORM_MAX (256 * 1024)
@@ -39,17 +40,6 @@ enum rc connect_form_read(struct connect_view *v, const char **ret, size_t *ret_
 
 /* ---- fields ------------------------------------------------------------------------------------------ */
 
-struct connect_entry *connect_entries(struct connect_view *v, int *ret_count)
-{
-	int n = v->provider ? v->provider->field_count : 0;
-	struct connect_entry *e = arena_array(v->r->arena, struct connect_entry, n + 1);
-
-	for (int i = 0; i < n; i++)
-		e[i].field = &v->provider->fields[i];
-	*ret_count = n;
-	return e;
-}
-
 /* A host, as people write one: with https:// before it or a path behind it.  NULL if it is none. */
 static const char *host_of(struct arena *a, const char *text)
 {
@@ -66,6 +56,41 @@ static const char *host_of(struct arena *a, const char *text)
 	if (host[name] == ':' && strspn(host + name + 1, "0123456789") == strlen(host + name + 1) && host[name + 1])
 		return host;
 	return host[name] == '\0' && strchr(host, '.') ? host : NULL;
+}
+
+/* The session's platformOptions.PLATFORM.instanceUrl, as it was given. */
+static const char *instance_url(struct connect_view *v)
+{
+	struct jv root;
+	struct cx cx;
+
+	cx_init(&cx, v->r->id);
+	if (v->s.platform_options == NULL || json_parse(&cx, v->r->arena, v->s.platform_options, strlen(v->s.platform_options), &root) != RC_OK)
+		return NULL;
+	return json_text(json_get(json_get(root, v->s.platform), "instanceUrl"));
+}
+
+/* An instance that the app has named is not asked for again, unless it is none. */
+static void instance_fill(struct connect_view *v, struct connect_entry *e)
+{
+	const char *url = instance_url(v), *host = url ? host_of(v->r->arena, url) : NULL;
+
+	e->value = host ? host : url;
+	e->given = host != NULL;
+}
+
+struct connect_entry *connect_entries(struct connect_view *v, int *ret_count)
+{
+	int n = v->provider ? v->provider->field_count : 0;
+	struct connect_entry *e = arena_array(v->r->arena, struct connect_entry, n + 1);
+
+	for (int i = 0; i < n; i++) {
+		e[i].field = &v->provider->fields[i];
+		if (v->provider->host_field != NULL && text_eq(e[i].field->name, v->provider->host_field))
+			instance_fill(v, &e[i]);
+	}
+	*ret_count = n;
+	return e;
 }
 
 static const char *trimmed(struct arena *a, const char *text)
@@ -110,7 +135,8 @@ bool connect_entries_read(struct connect_view *v, const char *form, size_t len, 
 	for (int i = 0; i < count; i++) {
 		const char *value = web_form(v->r->web, form, len, e[i].field->name);
 
-		e[i].value = trimmed(v->r->arena, value ? value : "");
+		if (!e[i].given)
+			e[i].value = trimmed(v->r->arena, value ? value : "");
 		entry_check(v, &e[i]);
 		good = good && e[i].fault == NULL;
 	}

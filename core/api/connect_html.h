@@ -54,7 +54,7 @@ void html_brandline(struct connect_view *v);
 void html_joined(struct connect_view *v);
 
 /* A value that was entered and what is wrong with it. */
-struct connect_entry { const struct platform_field *field; const char *value, *fault; };
+struct connect_entry { const struct platform_field *field; const char *value, *fault; bool given; };	/* given: by the app, not asked */
 void connect_page_start(struct connect_view *v, const struct connect_entry *entries, int count);
 void connect_page_wait(struct connect_view *v, int seconds);
 int connect_choices(struct connect_view *v, struct jv *ret);	/* how many there are to choose from */

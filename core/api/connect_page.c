@@ -49,6 +49,8 @@ static const char *error_code(struct connect_view *v)
 	/* the guard of outgoing requests refused the server that the person named */
 	if (text_eq(code, "platform_not_configured") && v->provider != NULL && v->provider->user_hosts)
 		return "host_unreachable";
+	if (text_eq(code, "platform_unavailable") && v->provider != NULL && v->provider->registered)
+		return "host_unreachable";
 	/* nothing was entered here: it is the customer's own access that the platform refused */
 	if (text_eq(code, "credential_invalid") && (v->provider == NULL || !v->provider->form))
 		return "platform_not_configured";
@@ -108,6 +110,7 @@ static enum rc start_write(struct cx *cx, struct db_conn *c, struct api_request 
 	enum rc rc = connect_client(cx, c, r->api, &v->s.owner, v->p ? v->p : v->provider, v->s.provider,
 				    v->s.credential_mode, r->arena, &b->start.credential_id, &mode);
 
+	b->start.scope = connect_scope(c, &v->s.owner, v->provider, b->start.credential_id, r->arena);
 	return rc != RC_OK ? rc : connect_start(cx, c, &b->start, r->now);
 }
 
@@ -121,6 +124,15 @@ static struct connect_value *values_of(struct connect_view *v, const struct conn
 			list[n++] = (struct connect_value){e[i].field->name, e[i].value, e[i].field->secret};
 	*ret_count = n;
 	return list;
+}
+
+/* The host of the instance: the field is always filled in. */
+static const char *instance_of(struct connect_view *v, const struct connect_start *p)
+{
+	for (int i = 0; i < p->value_count; i++)
+		if (text_eq(p->values[i].name, v->provider->host_field))
+			return p->values[i].value;
+	return "";
 }
 
 static enum rc forget_write(struct cx *cx, struct db_conn *c, struct api_request *r, void *arg)
@@ -155,6 +167,8 @@ static enum rc begin(struct connect_view *v, bool oauth, const struct connect_en
 	enum rc rc;
 
 	b.start.values = values_of(v, entries, count, &b.start.value_count);
+	if (oauth && v->provider->registered)
+		b.start.instance = instance_of(v, &b.start);
 	rc = connect_write(v->r, start_write, &b);
 	if (rc != RC_OK && text_eq(v->r->cx->code, "connect_session_busy")) {
 		connect_redirect(v, connect_path(v, "/wait"));
@@ -251,7 +265,7 @@ static enum rc page_refused(struct connect_view *v)
 	struct jv values = entered(v);
 
 	for (int i = 0; i < count; i++) {
-		if (!entries[i].field->secret && values.doc != NULL)
+		if (!entries[i].field->secret && !entries[i].given && values.doc != NULL)
 			entries[i].value = json_text(json_get(values, entries[i].field->name));
 		if (entries[i].field->secret)
 			at = i;

@@ -68,10 +68,24 @@ static void input(struct connect_view *v, const struct connect_entry *e)
 	buf_adds(v->b, ">");
 }
 
+/* What the app has given is shown and not asked. */
+static void given(struct connect_view *v, const struct connect_entry *e)
+{
+	buf_adds(v->b, "<dl class=\"kv boxed\"><dt>");
+	html_words(v, e->field->label);
+	buf_adds(v->b, "</dt><dd class=\"strong\">");
+	text_html(v->b, e->value);
+	buf_adds(v->b, "</dd></dl>\n");
+}
+
 static void field(struct connect_view *v, const struct connect_entry *e)
 {
 	const struct platform_field *f = e->field;
 
+	if (e->given && e->fault == NULL) {
+		given(v, e);
+		return;
+	}
 	buf_addf(v->b, "<div class=\"field\"><label for=\"%s\">", f->name);
 	html_words(v, f->label);
 	if (!f->required)

@@ -12,6 +12,7 @@
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "core/model/connect.h"
+#include "core/model/instance.h"
 
 #define TRIES_MAX 4
 #define TARGETS_MAX 500
@@ -32,7 +33,7 @@ static const char *result_text(struct op *op, const char *key)
 /* ---- effects: inside the writer, repeatable ---------------------------------------------------------- */
 
 /* The next link of the chain, under the same session and grant. */
-static void chain(struct db_conn *c, struct op *op, const char *kind, int64_t now)
+void connect_chain(struct db_conn *c, struct op *op, const char *kind, int64_t now)
 {
 	char id[ID_MAX];
 	struct operation next = {
@@ -48,7 +49,7 @@ static void chain(struct db_conn *c, struct op *op, const char *kind, int64_t no
 static enum rc exchange_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now)
 {
 	(void)cx;
-	chain(c, op, "identify", now);
+	connect_chain(c, op, "identify", now);
 	return RC_OK;
 }
 
@@ -77,7 +78,7 @@ static enum rc identify_effect(struct cx *cx, struct db_conn *c, struct op *op, 
 	if (op->platform != NULL && op->platform->targets_connections) {
 		db_run(c, "UPDATE connect_session SET account = ?2 WHERE id = ?1 AND organization_id = ?3", "sss", op->row.session_id,
 		       op->row.result, op->row.owner.organization_id);
-		chain(c, op, "targets", now);
+		connect_chain(c, op, "targets", now);
 		return RC_OK;
 	}
 	return complete(cx, c, op, &account, now);
@@ -140,6 +141,7 @@ static const struct kind {
 	bool session;		/* its failure ends the connect session */
 	enum rc (*effect)(struct cx *, struct db_conn *, struct op *, int64_t);
 } kinds[] = {
+	{"register", false, NULL, true, register_effect},
 	{"authorize", false, NULL, true, NULL},
 	{"exchange", true, NULL, true, exchange_effect},
 	{"identify", false, "account.id", true, identify_effect},
@@ -228,6 +230,10 @@ void connect_outcome(struct op *op, const struct action *a)
 			       k->tokens ? "access token" : k->needs), false, false);
 		return;
 	}
+	if (text_eq(op->row.kind, "register") && !register_complete(op)) {
+		connect_failed(op, "platform_rejected", "the instance gave us no client", false, false);
+		return;
+	}
 	ch = op_change(op, "done");
 	ch->effect = k->effect;
 	ch->tokens = k->tokens;
@@ -258,6 +264,8 @@ static enum rc failed_effect(struct cx *cx, struct db_conn *c, struct op *op, in
 		return revoke_effect(cx, c, op, now);
 	if (kind_of(op)->session && awaited(c, op))
 		connect_fail(c, op->row.session_id, op->change.reason, op->cx.words, now);
+	if (op->change.client_gone)
+		instance_forget(c, op->grant.instance_id, op->row.owner.organization_id, op->grant.id, now);
 	if (text_eq(op->row.kind, "refresh"))
 		grant_lease_end(c, op->grant.id, op->id, true,
 				op->change.dead_grant ? 0 : now + backoff_ms(op->grant.refresh_failures + 3), now);
@@ -288,7 +296,7 @@ void connect_lost(struct op *op)
 		op_wait(op, backoff_ms(1), true);
 	} else if (text_eq(op->row.kind, "refresh")) {
 		connect_failed(op, "refresh_outcome_unknown", "two refreshes in a row were sent and never answered", true, false);
-	} else if (text_eq(op->row.kind, "exchange")) {
+	} else if (text_eq(op->row.kind, "exchange") || text_eq(op->row.kind, "register")) {
 		connect_failed(op, "connect_interrupted", "the platform did not answer while the account was being connected", false, false);
 	} else {
 		connect_failed(op, "platform_unavailable", "the platform did not answer", false, false);
@@ -311,12 +319,29 @@ static bool transient(const char *class)
 	return text_eq(class, "transient") || text_eq(class, "unknown") || text_eq(class, "limit");
 }
 
+/* Registered anew by the next session; with a token that cannot be renewed, only the person can go on. */
+static bool client_gone(struct op *op, const struct action *a)
+{
+	bool refresh = text_eq(op->row.kind, "refresh");
+
+	if (!text_eq(a->reason, "client_unknown") || op->grant.instance_id == NULL || transient(a->class))
+		return false;
+	connect_failed(op, refresh ? "platform_auth_failed" : kind_of(op)->session ? "connect_interrupted" : "platform_rejected", a->message,
+		       refresh, false);
+	op->change.client_gone = true;
+	return true;
+}
+
 void connect_fail_class(struct op *op, const struct action *a)
 {
-	bool refresh = text_eq(op->row.kind, "refresh"), exchange = text_eq(op->row.kind, "exchange");
+	bool refresh = text_eq(op->row.kind, "refresh"), at_instance = text_eq(op->row.kind, "register");
+	bool exchange = text_eq(op->row.kind, "exchange") || (at_instance && text_eq(a->reason, "lost"));
 	bool safe = op->repeat == REPEAT_SAFE || text_eq(a->reason, "unsent");
 
-	if (transient(a->class) && safe && op->row.retries < TRIES_MAX) {
+	if (client_gone(op, a))
+		return;
+	/* a person waits, and the name of an instance may be mistyped */
+	if (transient(a->class) && safe && op->row.retries < (at_instance ? 1 : TRIES_MAX)) {
 		op->row.retries++;
 		op_wait(op, op->retry_after_ms > 0 && op->retry_after_ms < 60000 ? op->retry_after_ms : backoff_ms(op->row.retries), true);
 	} else if (transient(a->class)) {

@@ -14,6 +14,7 @@
 #include "core/base/text.h"
 #include "core/engine/request.h"
 #include "core/model/data_key.h"
+#include "core/model/instance.h"
 
 #define OP_MEMORY (24u << 20)
 #define RESULT_MAX (256u * 1024u)
@@ -76,6 +77,18 @@ void op_free(struct op *op)
 	platform_give(op->platform);
 	arena_free(&op->arena);
 	free(op);
+}
+
+static void json_inputs(struct op *op, const char *prefix, struct jv object)
+{
+	const char *key;
+	struct jv value;
+
+	for (size_t i = 0; json_member(object, i, &key, &value); i++)
+		if (json_type(value) == JSON_OBJECT)
+			json_inputs(op, arena_printf(&op->arena, "%s%s.", prefix, key), value);
+		else
+			op_input(op, arena_printf(&op->arena, "%s%s", prefix, key), json_text(value));
 }
 
 /* ---- grant and connection ------------------------------------------------------------------------- */
@@ -142,6 +155,18 @@ static void account_inputs(struct op *op, struct db_conn *c, const char *connect
 	op->connection_version = db_int(s, 8);
 }
 
+/* What was asked for, and what register learned about the instance. */
+static void grant_inputs(struct op *op, struct db_conn *c)
+{
+	struct instance i;
+	struct jv root;
+
+	op_input(op, "oauth.scope", op->grant.asked);
+	if (instance_load(c, op->grant.instance_id, op->grant.owner.organization_id, &op->arena, &i) && i.facts != NULL &&
+	    json_parse(&op->cx, &op->arena, i.facts, strlen(i.facts), &root) == RC_OK)
+		json_inputs(op, "instance.", root);
+}
+
 static bool gather(struct op *op, struct db_conn *c)
 {
 	const struct conf_provider *conf;
@@ -151,6 +176,8 @@ static bool gather(struct op *op, struct db_conn *c)
 	op->has_grant = op->row.grant_id != NULL && grant_load(c, op->row.grant_id, &op->arena, &op->grant);
 	op->account_host = op->has_grant ? op->grant.account_host : NULL;
 	op_input(op, "account.host", op->account_host);
+	if (op->has_grant)
+		grant_inputs(op, c);
 	op->platform = platforms_take(op->e->config.platforms, op->row.provider);
 	conf = conf_provider(op->e->config.conf, op->row.provider);
 	for (int i = 0; conf != NULL && i < conf->setting_count; i++)
@@ -161,18 +188,6 @@ static bool gather(struct op *op, struct db_conn *c)
 }
 
 /* ---- content -------------------------------------------------------------------------------------- */
-
-static void json_inputs(struct op *op, const char *prefix, struct jv object)
-{
-	const char *key;
-	struct jv value;
-
-	for (size_t i = 0; json_member(object, i, &key, &value); i++)
-		if (json_type(value) == JSON_OBJECT)
-			json_inputs(op, arena_printf(&op->arena, "%s%s.", prefix, key), value);
-		else
-			op_input(op, arena_printf(&op->arena, "%s%s", prefix, key), json_text(value));
-}
 
 /* An item's "file" is a name inside the media folder: ours alone, no input. */
 static void media_inputs(struct op *op, struct jv media)

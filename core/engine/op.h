@@ -44,6 +44,7 @@ struct change {
 	bool reset;			/* proven absent or a new round: start anew with a new key */
 	bool tokens;			/* exchange, refresh: store new tokens before anything uses them */
 	bool dead_grant, revoked;	/* the grant is over */
+	bool client_gone;		/* the instance has forgotten our app */
 	bool denied;			/* first 401 where nothing can be refreshed: remembered */
 	const char *reason;
 	enum rc (*effect)(struct cx *cx, struct db_conn *c, struct op *op, int64_t now);	/* of a kind that ended: connect, refresh */
@@ -228,6 +229,11 @@ void connect_outcome(struct op *op, const struct action *a);
 void connect_failed(struct op *op, const char *code, const char *message, bool dead, bool revoked);
 void connect_lost(struct op *op);		/* an exchange or refresh whose answer was not seen */
 void connect_fail_class(struct op *op, const struct action *a);
+void connect_chain(struct db_conn *c, struct op *op, const char *kind, int64_t now);	/* in an effect: the session's next operation */
+
+/* registerop.c: an app of ours at an instance */
+bool register_complete(struct op *op);		/* it brought a client */
+enum rc register_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now);
 
 /* turn.c: the engine without its thread.  One thread calls these, in this order. */
 struct engine *engine_make(const struct engine_config *config);

@@ -14,7 +14,7 @@
 
 bool refresh_needed(const struct op *op, int64_t now)
 {
-	static const char *const own[] = {"authorize", "exchange", "refresh", NULL};
+	static const char *const own[] = {"register", "authorize", "exchange", "refresh", NULL};
 
 	for (int i = 0; own[i] != NULL; i++)
 		if (text_eq(own[i], op->row.kind))

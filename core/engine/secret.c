@@ -15,6 +15,7 @@
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
+#include "core/model/instance.h"
 
 #define HANDLE_MAX 28		/* "sec:", 20 digits, NUL */
 
@@ -37,11 +38,17 @@ static void read_file(struct op *op, const char *path)
 		close(fd);
 }
 
-/* The credential that issued the grant; else the installation's own from the ini; else the sandbox's. */
+/* The app registered at the grant's instance; the credential that issued the grant; else the installation's own from
+ * the ini; else the sandbox's. */
 static void load_client(struct op *op, struct db_conn *c)
 {
 	const struct conf_provider *conf = conf_provider(op->e->config.conf, op->row.provider);
 
+	if (op->grant.instance_id != NULL) {
+		if (instance_secrets(&op->cx, c, op->e->vault, op->grant.instance_id, op->grant.owner.organization_id, &op->secrets) != RC_OK)
+			log_error("engine", "operation %s: %s", op->id, op->cx.words);
+		return;
+	}
 	if (op->grant.credential_id != NULL) {
 		(void)credential_secrets(&op->cx, c, op->e->vault, op->grant.credential_id, &op->secrets);
 		return;

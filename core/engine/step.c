@@ -115,6 +115,12 @@ static void take_warning(struct op *op, const char *reason, const char *words)
 }
 
 /* A provider stores a token itself: "handle seconds"; 0 or absent: it does not expire. */
+static bool may_store(const struct op *op, const char *name)
+{
+	return text_eq(op->row.kind, "register") ? text_eq(name, "client.id") || text_eq(name, "client.secret")
+		: text_eq(name, "access") || text_eq(name, "refresh");
+}
+
 static void take_token(struct op *op, const char *name, const char *value)
 {
 	const char *space = strchr(value, ' ');
@@ -124,7 +130,7 @@ static void take_token(struct op *op, const char *name, const char *value)
 	int64_t seconds = 0;
 	struct buf copied;
 
-	if (secret == NULL)
+	if (secret == NULL || !may_store(op, name))
 		return;
 	if (space != NULL && text_int(space + 1, &seconds) && seconds > 0)
 		op->tokens.expires_at = clock_now() + seconds * 1000;

@@ -212,9 +212,10 @@ static void warn(mps_op *op, const char *reason, const char *words)
 		rec_add(&op->notes, REC_WARNING, reason, words, cut(words, 2048));
 }
 
-static bool token_name_ok(const char *name)
+static bool token_name_ok(const mps_op *op, const char *name)
 {
-	return text_eq(name, "access") || text_eq(name, "refresh");
+	return text_eq(op->kind, "register") ? text_eq(name, "client.id") || text_eq(name, "client.secret")
+		: text_eq(name, "access") || text_eq(name, "refresh");
 }
 
 static void token(mps_op *op, const char *name, const char *handle, int64_t seconds)
@@ -222,8 +223,9 @@ static void token(mps_op *op, const char *name, const char *handle, int64_t seco
 	const char *held = handle ? op_handle_of(op, handle) : NULL;
 	char value[128];
 
-	if (!name || !token_name_ok(name))
-		op_bug(op, "token: \"%.40s\" is neither access nor refresh", name ? name : "NULL");
+	if (!name || !token_name_ok(op, name))
+		op_bug(op, "token: \"%.40s\" is not what %.20s stores: access and refresh, in register client.id and client.secret",
+		       name ? name : "NULL", op->kind);
 	else if (!held || op_is_made(held) || seconds < 0)
 		op_bug(op, "token: the value of %s is not a handle, or its lifetime is negative", name);
 	else {

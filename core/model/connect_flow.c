@@ -9,6 +9,7 @@
 #include "core/base/text.h"
 #include "core/model/connect.h"
 #include "core/model/grant.h"
+#include "core/model/instance.h"
 #include "core/model/operation.h"
 
 #define INPUT_MAX (64 * 1024)
@@ -28,9 +29,10 @@ void connect_open(struct db_conn *c, const struct connect_session *s, int64_t no
 
 /* ---- beginning --------------------------------------------------------------------------------------- */
 
+/* Authorize may be asked for anew while it runs: the person came back without an answer. */
 static bool running(struct db_conn *c, const struct connect_session *s)
 {
-	return s->operation_id != NULL && !s->awaits && db_number(c, 0, "SELECT COUNT(*) FROM operation WHERE id = ?1 AND organization_id = ?2"
+	return s->operation_id != NULL && db_number(c, 0, "SELECT COUNT(*) FROM operation WHERE id = ?1 AND organization_id = ?2"
 		" AND status = 'running' AND kind <> 'authorize'", "ss", s->operation_id, s->owner.organization_id) == 1;
 }
 
@@ -79,6 +81,14 @@ static void write_oauth(struct jsonw *w, const struct connect_start *p, const ch
 	jsonw_object_end(w);
 }
 
+/* Known at the instance by the name of the customer's app. */
+static void write_app(struct jsonw *w, const struct connect_session *s)
+{
+	jsonw_object(w, "app");
+	jsonw_text(w, "name", s->app_name);
+	jsonw_object_end(w);
+}
+
 static void write_fields(struct jsonw *w, const struct connect_start *p)
 {
 	jsonw_object(w, "field");
@@ -113,16 +123,32 @@ static void fill_bag(struct buf *bag, const struct connect_start *p, const char 
 			bag_put(bag, REC_STATE, arena_printf(a, "field.%s", p->values[i].name), p->values[i].value);
 }
 
-static enum rc make_grant(struct cx *cx, struct db_conn *c, const struct connect_start *p, const struct connect_session *s,
+/* The app that is registered at the instance already, if there is one. */
+static void find_instance(struct db_conn *c, const struct connect_start *p, const struct connect_session *s, struct arena *a,
+			  struct grant *g)
+{
+	struct instance i = {
+		.owner = s->owner, .platform = s->platform, .host = p->instance, .redirect_uri = p->redirect_uri, .scope = p->scope,
+	};
+
+	if (p->instance == NULL || !instance_find(c, &i, a))
+		return;
+	g->instance_id = i.id;
+	g->account_host = i.account_host;
+}
+
+static enum rc make_grant(struct cx *cx, struct db_conn *c, struct connect_start *p, const struct connect_session *s,
 			  const char *verifier, struct arena *a, char grant_id[ID_MAX], int64_t now)
 {
 	struct grant g = {
 		.owner = s->owner, .end_user_id = s->end_user_id, .platform = s->platform, .provider = s->provider,
-		.credential_id = p->credential_id,
+		.credential_id = p->credential_id, .asked = p->scope,
 	};
 	struct buf bag;
 	enum rc rc;
 
+	find_instance(c, p, s, a, &g);
+	p->unregistered = p->instance != NULL && g.instance_id == NULL;
 	buf_init(&bag, BAG_MAX);
 	fill_bag(&bag, p, verifier, a);
 	rc = grant_create(cx, c, p->vault, &g, grant_id, &bag, now);
@@ -134,7 +160,8 @@ static void start_operation(struct db_conn *c, struct connect_start *p, const st
 			    const char *input, int64_t now)
 {
 	struct operation o = {
-		.owner = s->owner, .kind = p->oauth ? "authorize" : "exchange", .platform = s->platform, .provider = s->provider,
+		.owner = s->owner, .kind = !p->oauth ? "exchange" : p->unregistered ? "register" : "authorize",
+		.platform = s->platform, .provider = s->provider,
 		.grant_id = grant_id, .session_id = s->id, .input = input,
 	};
 
@@ -161,6 +188,7 @@ static enum rc begin(struct cx *cx, struct db_conn *c, struct connect_start *p, 
 	jsonw_object(&w, "");
 	if (p->oauth)
 		write_oauth(&w, p, state, verifier);
+	write_app(&w, s);
 	write_fields(&w, p);
 	write_options(&w, s, a);
 	jsonw_object_end(&w);

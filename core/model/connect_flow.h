@@ -13,15 +13,19 @@ struct connect_value { const char *name, *value; bool secret; };
 
 /*
  * Begins, for the first time or anew: binds the browser, makes the grant and starts the operation (authorize
- * when oauth, else exchange).  Codes wrong_browser, connect_session_expired, _used, _canceled,
+ * when oauth, else exchange; register before it at an instance where there is no app of ours yet).  Codes
+ * wrong_browser, connect_session_expired, _used, _canceled,
  * connect_session_busy: an account is being connected at this moment, or the person has to choose.
  */
 struct connect_start {
 	struct vault *vault;
 	const char *session_id, *cookie, *credential_id, *redirect_uri;
 	bool oauth;
+	const char *scope;			/* asked for, space separated; NULL: none */
+	const char *instance;			/* host at which an app of ours must be registered; NULL: it needs none */
 	const struct connect_value *values;	/* of the form */
 	int value_count;
+	bool unregistered;			/* result: register comes first */
 	char operation_id[ID_MAX];		/* result */
 };
 enum rc connect_start(struct cx *cx, struct db_conn *c, struct connect_start *p, int64_t now);

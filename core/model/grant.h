@@ -17,7 +17,8 @@
 
 struct grant {
 	struct owner owner;
-	const char *id, *end_user_id, *platform, *provider, *credential_id, *account_host, *scopes, *status, *refresh_operation_id;
+	const char *id, *end_user_id, *platform, *provider, *credential_id, *account_host, *scopes, *asked, *status, *refresh_operation_id,
+		*instance_id;	/* asked: scopes; instance_id: the app registered at the account's instance */
 	int64_t expires_at, refreshable, token_version, refresh_at, refresh_failures, refreshed_at, denied_at, created_at;
 };
 

@@ -107,7 +107,12 @@ static void read_connect(struct reading *r, struct jv v)
 		f[i].fallback = text_of(r, json_get(e, "default"), "connect.fields.default", "");
 		f[i].secret = bool_of(r, json_get(e, "secret"), "connect.fields.secret", false);
 		f[i].required = bool_of(r, json_get(e, "required"), "connect.fields.required", true);
+		if (r->p->host_field == NULL && text_eq(f[i].type, "host") && (f[i].required || f[i].fallback[0]))
+			r->p->host_field = f[i].name;
 	}
+	r->p->registered = text_eq(r->p->client, "registered");
+	if (r->p->registered && (r->p->host_field == NULL || !platform_has(r->p, "register")))
+		refuse(r, "connect.client", "registered needs a required field of type host and the operation register");
 	r->p->scopes = s;
 	r->p->scope_count = (int)json_count(scopes);
 	r->p->fields = f;

@@ -44,6 +44,8 @@ struct platform {
 	/* connect */
 	bool oauth, form;
 	const char *client;			/* secret | public | none: what an app needs at the platform */
+	bool registered;			/* client "registered": an app of ours at each instance, made by operation register */
+	const char *host_field;			/* name of the first field of type host that is always filled in; NULL: none */
 	const char *const *operations;		/* kinds that step knows */
 	const struct platform_scope *scopes; int scope_count;
 	const struct platform_field *fields; int field_count;

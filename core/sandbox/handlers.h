@@ -18,6 +18,8 @@ call_fn sandbox_posts_create, sandbox_posts_list, sandbox_posts_get, sandbox_pos
 call_fn sandbox_media_create, sandbox_media_get, sandbox_control_media;
 /* containers.c */
 call_fn sandbox_containers_create, sandbox_containers_get, sandbox_containers_publish;
+/* instance.c */
+call_fn sandbox_instance_apps, sandbox_instance_read, sandbox_control_instance;
 /* control.c */
 call_fn sandbox_control_ledger, sandbox_control_stats, sandbox_control_accounts, sandbox_control_account,
 	sandbox_control_client, sandbox_control_expire, sandbox_control_withdraw, sandbox_control_fail,

@@ -48,6 +48,8 @@ static const struct route routes[] = {
 	{ "POST",   "/v1/containers",              DOOR_TOKEN,   sandbox_containers_create },
 	{ "GET",    "/v1/containers/{}",           DOOR_TOKEN,   sandbox_containers_get },
 	{ "POST",   "/v1/containers/{}/publish",   DOOR_TOKEN,   sandbox_containers_publish },
+	{ "POST",   "/v1/apps",                    DOOR_OPEN,    sandbox_instance_apps },
+	{ "GET",    "/v1/instance",                DOOR_OPEN,    sandbox_instance_read },
 	{ "GET",    "/control/ledger",             DOOR_CONTROL, sandbox_control_ledger },
 	{ "GET",    "/control/stats",              DOOR_CONTROL, sandbox_control_stats },
 	{ "GET",    "/control/media/{}",           DOOR_CONTROL, sandbox_control_media },
@@ -58,6 +60,7 @@ static const struct route routes[] = {
 	{ "POST",   "/control/withdraw",           DOOR_CONTROL, sandbox_control_withdraw },
 	{ "POST",   "/control/fail",               DOOR_CONTROL, sandbox_control_fail },
 	{ "POST",   "/control/inbox/{}",           DOOR_CONTROL, sandbox_control_inbox },
+	{ "POST",   "/control/instance",           DOOR_CONTROL, sandbox_control_instance },
 	{ "POST",   "/control/reset",              DOOR_CONTROL, sandbox_control_reset },
 };
 #define ROUTES ((int)(sizeof routes / sizeof *routes))

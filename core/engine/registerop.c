@@ -1,0 +1,85 @@
+/*
+ * register: an app of ours at an instance, made once per app of a customer and instance.  Its end stores the client,
+ * ties the session's grant to it and starts authorize under the same session; the browser, which waits for the
+ * session's operation, goes on to the instance then.
+ */
+#include "core/engine/op.h"
+
+#include <string.h>
+
+#include "core/base/text.h"
+#include "core/model/instance.h"
+
+#define FACTS_MAX 65536
+#define FACT "instance."
+
+static bool has(const struct op *op, const char *key)
+{
+	size_t n = 0;
+
+	return bag_find(&op->secrets, key, &n) != NULL && n > 0;
+}
+
+bool register_complete(struct op *op)
+{
+	op->secret_touched = false;	/* handles of its answers are of no use any more */
+	op->row.secrets = NULL;
+	op->row.secrets_len = 0;
+	return has(op, "client.id") && op->platform->host_field != NULL;
+}
+
+/* Results instance.NAME as an object of names and values. */
+static const char *facts_of(struct op *op)
+{
+	BUF_AUTO struct buf text;
+	struct jv root, value;
+	struct jsonw w;
+	const char *key;
+
+	if (op->row.result == NULL || json_parse(&op->cx, &op->arena, op->row.result, strlen(op->row.result), &root) != RC_OK)
+		return NULL;
+	buf_init(&text, FACTS_MAX);
+	jsonw_init(&w, &text);
+	jsonw_object(&w, "");
+	for (size_t i = 0; json_member(root, i, &key, &value); i++)
+		if (text_starts(key, FACT))
+			jsonw_text(&w, key + strlen(FACT), json_text(value));
+	jsonw_object_end(&w);
+	jsonw_end(&w);
+	return buf_ok(&text) ? arena_text(&op->arena, buf_text(&text)) : NULL;
+}
+
+static const char *input(struct op *op, const char *key)
+{
+	return bag_get(&op->inputs, key, &op->arena);
+}
+
+/* A session that was withdrawn or begun anew meanwhile does not go on; its app is of use to the next. */
+static bool awaited(struct db_conn *c, const struct op *op)
+{
+	return db_number(c, 0, "SELECT COUNT(*) FROM connect_session WHERE id = ?1 AND organization_id = ?2 AND operation_id = ?3"
+			 " AND status = 'authorizing'", "sss", op->row.session_id, op->row.owner.organization_id, op->id) == 1;
+}
+
+enum rc register_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now)
+{
+	struct instance i = {
+		.owner = op->row.owner, .platform = op->row.platform, .redirect_uri = input(op, "oauth.redirect_uri"),
+		.scope = op->grant.asked, .account_host = op->tokens.account_host, .facts = facts_of(op),
+		.host = input(op, arena_printf(&op->arena, "field.%s", op->platform->host_field)),
+	};
+	enum rc rc;
+
+	if (i.host == NULL || i.redirect_uri == NULL)
+		return fail(cx, RC_BUG, "operation %s has no instance", op->id);
+	rc = instance_store(cx, c, op->e->vault, &i, &op->secrets, &op->arena, now);
+	if (rc != RC_OK)
+		return rc;
+	db_run(c, "UPDATE auth_grant SET instance_client_id = ?3, account_host = ?4, updated_at = ?5 WHERE id = ?1 AND organization_id = ?2"
+	       " AND status = 'new'", "ssssi", op->grant.id, op->row.owner.organization_id, i.id, i.account_host, now);
+	if (awaited(c, op))
+		connect_chain(c, op, "authorize", now);
+	/* the state goes on with authorize and rests nowhere else */
+	db_run(c, "UPDATE operation SET input = NULL WHERE id = ?1 AND organization_id = ?2", "ss", op->id, op->row.owner.organization_id);
+	return db_rc(c) == RC_OK ? RC_OK : db_fail(cx, c);
+}
