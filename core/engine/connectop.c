@@ -188,7 +188,7 @@ static void keep_target_tokens(struct op *op)
 
 static void drop_spent(struct op *op)
 {
-	static const char *const spent[] = {"code", "code_verifier", "client.id", "client.secret"};
+	static const char *const spent[] = {"code", "code_verifier", "oauth.state", "client.id", "client.secret"};
 	size_t at = 0;
 	struct rec r;
 

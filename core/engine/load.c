@@ -296,6 +296,16 @@ struct op *op_of_delivery(struct engine *e, struct db_conn *c, const char *deliv
 	return op;
 }
 
+/* Sealed with the grant, and an input all the same: the platform is told it. */
+static void state_input(struct op *op)
+{
+	size_t n;
+	const char *state = text_eq(op->row.kind, "authorize") ? bag_find(&op->secrets, "oauth.state", &n) : NULL;
+
+	if (state != NULL)
+		op_input(op, "oauth.state", arena_dup(&op->arena, state, n));
+}
+
 struct op *op_of_operation(struct engine *e, struct db_conn *c, const char *operation_id)
 {
 	struct op *op = op_new(e);
@@ -315,6 +325,7 @@ struct op *op_of_operation(struct engine *e, struct db_conn *c, const char *oper
 	}
 	if (op->row.input != NULL && json_parse(&op->cx, &op->arena, op->row.input, strlen(op->row.input), &root) == RC_OK)
 		json_inputs(op, "", root);
+	state_input(op);
 	published_inputs(op, c);
 	return op;
 }

@@ -66,7 +66,7 @@ static void drop_grant(struct db_conn *c, const struct connect_session *s, int64
 	       s->owner.organization_id, now);
 }
 
-static void write_oauth(struct jsonw *w, const struct connect_start *p, const char *state, const char *verifier)
+static void write_oauth(struct jsonw *w, const struct connect_start *p, const char *verifier)
 {
 	BUF_AUTO struct buf challenge;
 	uint8_t sum[32];
@@ -76,7 +76,6 @@ static void write_oauth(struct jsonw *w, const struct connect_start *p, const ch
 	text_base64url(&challenge, sum, sizeof sum);
 	jsonw_object(w, "oauth");
 	jsonw_text(w, "redirect_uri", p->redirect_uri);
-	jsonw_text(w, "state", state);
 	jsonw_text(w, "code_challenge", buf_text(&challenge));
 	jsonw_object_end(w);
 }
@@ -118,6 +117,7 @@ static void write_options(struct jsonw *w, const struct connect_session *s, stru
 static void fill_bag(struct buf *bag, const struct connect_start *p, const char *verifier, struct arena *a)
 {
 	bag_put(bag, REC_STATE, "code_verifier", p->oauth ? verifier : NULL);
+	bag_put(bag, REC_STATE, "oauth.state", p->oauth ? p->state : NULL);
 	for (int i = 0; i < p->value_count; i++)
 		if (p->values[i].secret)
 			bag_put(bag, REC_STATE, arena_printf(a, "field.%s", p->values[i].name), p->values[i].value);
@@ -184,10 +184,11 @@ static enum rc begin(struct cx *cx, struct db_conn *c, struct connect_start *p, 
 	snprintf(verifier, sizeof verifier, "%s", buf_text(&text));
 	buf_wipe(&text);
 	connect_state_new(p->vault, now, state, mac);
+	p->state = state;
 	jsonw_init(&w, &input);
 	jsonw_object(&w, "");
 	if (p->oauth)
-		write_oauth(&w, p, state, verifier);
+		write_oauth(&w, p, verifier);
 	write_app(&w, s);
 	write_fields(&w, p);
 	write_options(&w, s, a);
@@ -203,6 +204,7 @@ static enum rc begin(struct cx *cx, struct db_conn *c, struct connect_start *p, 
 	}
 	explicit_bzero(verifier, sizeof verifier);
 	explicit_bzero(state, sizeof state);
+	p->state = NULL;
 	buf_wipe(&input);
 	return rc != RC_OK || db_rc(c) == RC_OK ? rc : db_fail(cx, c);
 }

@@ -25,6 +25,7 @@ struct connect_start {
 	const char *instance;			/* host at which an app of ours must be registered; NULL: it needs none */
 	const struct connect_value *values;	/* of the form */
 	int value_count;
+	const char *state;			/* while it runs: sealed with the grant, never in a row in clear */
 	bool unregistered;			/* result: register comes first */
 	char operation_id[ID_MAX];		/* result */
 };

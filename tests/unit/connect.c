@@ -312,20 +312,25 @@ static struct start_job start_of(const char *id, const char *cookie)
 		.oauth = true}, T0 + 1000};
 }
 
-/* The state lies in the input of the authorize operation until it is forgotten. */
+/* The state lies sealed with the grant, and in no row in clear. */
 static const char *state_of(struct arena *a, const char *operation_id)
 {
 	DB_READ_AUTO struct db_conn *c = db_take(store.db);
+	BUF_AUTO struct buf bag;
 	struct operation o;
+	struct grant g;
 	struct jv root;
 
+	buf_init(&bag, BAG_MAX);
 	CHECK(operation_load(c, operation_id, NULL, a, &o));
 	CHECK_INT(json_parse(&cx, a, o.input, strlen(o.input), &root), RC_OK);
 	CHECK_STR(json_text(json_path(root, "options.colour")), "red");
 	CHECK(json_text(json_path(root, "options.no")) == NULL);
 	CHECK(json_text(json_path(root, "oauth.code_verifier")) == NULL);
 	CHECK_INT(strlen(json_text(json_path(root, "oauth.code_challenge"))), 43);
-	return json_text(json_path(root, "oauth.state"));
+	CHECK(strstr(o.input, "state") == NULL);
+	CHECK(grant_load(c, o.grant_id, a, &g) && grant_secrets(&cx, c, store.vault, &g, &bag) == RC_OK);
+	return bag_get(&bag, "oauth.state", a);
 }
 
 TEST(session_token_is_found_and_not_guessed)
