@@ -87,6 +87,8 @@ static bool issuer_ok(const struct connect_view *v)
 {
 	const char *iss = query(v->r, "iss");
 
+	if (v->provider != NULL && v->provider->iss_required)
+		return v->s.issuer != NULL && iss != NULL && text_eq(iss, v->s.issuer);
 	return v->s.issuer == NULL || iss == NULL || text_eq(iss, v->s.issuer);
 }
 
@@ -96,7 +98,7 @@ static void answer_read(struct connect_view *v, struct connect_answer *a)
 
 	*a = (struct connect_answer){
 		.vault = v->r->api->vault, .session_id = v->s.id, .state = query(v->r, "state"), .params = params(v->r),
-		.redirect_uri = connect_callback_url(v->r->api, v->r->arena, v->s.platform),
+		.redirect_uri = client_redirect_uri(v->r->api, v->r->arena, v->provider, v->s.platform),
 	};
 	if (error == NULL && code != NULL && code[0] != '\0' && text_ok(code, CODE_MAX) && issuer_ok(v))
 		a->code = code;
@@ -109,6 +111,14 @@ static enum rc answered_write(struct cx *cx, struct db_conn *c, struct api_reque
 	return connect_answered(cx, c, arg, r->now);
 }
 
+/* The development client comes back to 127.0.0.1; our cookie is that of localhost. */
+static bool elsewhere(const struct api_request *r)
+{
+	const char *host = web_header_in(r->web, "Host");
+
+	return text_starts(r->api->public_url, "http://localhost") && host != NULL && text_starts(host, "127.0.0.1");
+}
+
 static enum rc callback(struct api_request *r)
 {
 	VIEW_AUTO struct connect_view v;
@@ -117,6 +127,10 @@ static enum rc callback(struct api_request *r)
 
 	if (!connect_view_state(&v, r, query(r, "state")))
 		return connect_page_cause(&v, "connect_session_over");
+	if (!v.bound && elsewhere(r)) {
+		connect_redirect(&v, arena_printf(r->arena, "%s?%s", r->web->path, r->web->query));
+		return RC_OK;
+	}
 	if (!v.bound)
 		return connect_page_cause(&(struct connect_view){.r = r, .b = v.b, .app = v.app, .platform = v.platform, .powered = true},
 					  "wrong_browser_callback");

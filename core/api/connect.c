@@ -28,7 +28,7 @@ enum rc connect_client(struct cx *cx, struct db_conn *c, const struct api *api, 
 		       const char *provider, const char *wanted, struct arena *a, const char **ret_id, const char **ret_mode)
 {
 	const struct conf_provider *conf = conf_provider(api->conf, provider);
-	bool none = text_eq(provider, "sandbox") || text_eq(p->client, "none") || p->registered;
+	bool none = text_eq(provider, "sandbox") || !platform_needs_client(p);
 	struct app app;
 
 	*ret_id = NULL;

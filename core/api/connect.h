@@ -26,6 +26,12 @@ enum rc connect_client(struct cx *cx, struct db_conn *c, const struct api *api, 
  * descriptor of what does the work (p).  NULL: none. */
 const char *connect_scope(struct db_conn *c, const struct owner *o, const struct platform *p, const char *credential_id, struct arena *a);
 
+/* Who we are to this provider's authorization servers (client.c): id and auth are NULL unless the client is known by
+ * its address; where the browser comes back in any case. */
+struct client { const char *id, *auth, *redirect_uri; };
+void client_read(const struct api *api, struct arena *a, const struct platform *p, const char *platform, struct client *ret);
+const char *client_redirect_uri(const struct api *api, struct arena *a, const struct platform *p, const char *platform);
+
 /* A new session's answer, and everything that is checked before: also of POST .../reconnect.  defaults is
  * the session as the caller knows it so far. */
 struct connect_new {

@@ -79,18 +79,28 @@ static void instance_fill(struct connect_view *v, struct connect_entry *e)
 	e->given = host != NULL;
 }
 
-struct connect_entry *connect_entries(struct connect_view *v, int *ret_count)
+bool connect_both(const struct connect_view *v)
+{
+	return v->provider != NULL && v->provider->oauth && v->provider->form;
+}
+
+void connect_entries(struct connect_view *v, bool oauth, struct connect_fields *ret)
 {
 	int n = v->provider ? v->provider->field_count : 0;
-	struct connect_entry *e = arena_array(v->r->arena, struct connect_entry, n + 1);
+	const char *way = oauth ? "oauth2" : "form";
 
+	*ret = (struct connect_fields){.oauth = oauth, .list = arena_array(v->r->arena, struct connect_entry, n + 1)};
 	for (int i = 0; i < n; i++) {
-		e[i].field = &v->provider->fields[i];
-		if (v->provider->host_field != NULL && text_eq(e[i].field->name, v->provider->host_field))
-			instance_fill(v, &e[i]);
+		const struct platform_field *f = &v->provider->fields[i];
+		struct connect_entry *e = &ret->list[ret->count];
+
+		if (connect_both(v) && f->way[0] != '\0' && !text_eq(f->way, way))
+			continue;
+		ret->count++;
+		e->field = f;
+		if (v->provider->host_field != NULL && text_eq(f->name, v->provider->host_field))
+			instance_fill(v, e);
 	}
-	*ret_count = n;
-	return e;
 }
 
 static const char *trimmed(struct arena *a, const char *text)
@@ -128,17 +138,17 @@ static void entry_check(struct connect_view *v, struct connect_entry *e)
 }
 
 /* True if everything is as it must be. */
-bool connect_entries_read(struct connect_view *v, const char *form, size_t len, struct connect_entry *e, int count)
+bool connect_entries_read(struct connect_view *v, const char *form, size_t len, struct connect_fields *f)
 {
 	bool good = true;
 
-	for (int i = 0; i < count; i++) {
-		const char *value = web_form(v->r->web, form, len, e[i].field->name);
+	for (int i = 0; i < f->count; i++) {
+		const char *value = web_form(v->r->web, form, len, f->list[i].field->name);
 
-		if (!e[i].given)
-			e[i].value = trimmed(v->r->arena, value ? value : "");
-		entry_check(v, &e[i]);
-		good = good && e[i].fault == NULL;
+		if (!f->list[i].given)
+			f->list[i].value = trimmed(v->r->arena, value ? value : "");
+		entry_check(v, &f->list[i]);
+		good = good && f->list[i].fault == NULL;
 	}
 	return good;
 }

@@ -55,7 +55,9 @@ void html_joined(struct connect_view *v);
 
 /* A value that was entered and what is wrong with it. */
 struct connect_entry { const struct platform_field *field; const char *value, *fault; bool given; };	/* given: by the app, not asked */
-void connect_page_start(struct connect_view *v, const struct connect_entry *entries, int count);
+/* The fields of one way to connect, which stand in a form of their own where there are two. */
+struct connect_fields { bool oauth; struct connect_entry *list; int count; };
+void connect_page_start(struct connect_view *v, const struct connect_fields *f);
 void connect_page_wait(struct connect_view *v, int seconds);
 int connect_choices(struct connect_view *v, struct jv *ret);	/* how many there are to choose from */
 void connect_page_pick(struct connect_view *v, const char *search, const bool *chosen, const char *fault);
@@ -65,8 +67,9 @@ enum rc connect_page_cause(struct connect_view *v, const char *code);
 
 /* What a form sent; ret_cause is set when it must not be obeyed. */
 enum rc connect_form_read(struct connect_view *v, const char **ret, size_t *ret_len, const char **ret_cause);
-struct connect_entry *connect_entries(struct connect_view *v, int *ret_count);		/* empty ones */
-bool connect_entries_read(struct connect_view *v, const char *form, size_t len, struct connect_entry *e, int count);	/* all good */
+bool connect_both(const struct connect_view *v);	/* the person may choose the way */
+void connect_entries(struct connect_view *v, bool oauth, struct connect_fields *ret);	/* empty ones */
+bool connect_entries_read(struct connect_view *v, const char *form, size_t len, struct connect_fields *f);	/* all good */
 
 const char *connect_over(const struct connect_view *v);	/* the cause for which this visit ends at once, or NULL */
 enum rc connect_go_on(struct connect_view *v);		/* waits for the engine, then goes where the session stands */

@@ -52,7 +52,7 @@ static const char *error_code(struct connect_view *v)
 	if (text_eq(code, "platform_unavailable") && v->provider != NULL && v->provider->registered)
 		return "host_unreachable";
 	/* nothing was entered here: it is the customer's own access that the platform refused */
-	if (text_eq(code, "credential_invalid") && (v->provider == NULL || !v->provider->form))
+	if (text_eq(code, "credential_invalid") && (v->provider == NULL || (!v->provider->form && v->provider->field_count == 0)))
 		return "platform_not_configured";
 	return code;
 }
@@ -71,9 +71,8 @@ static enum rc open_write(struct cx *cx, struct db_conn *c, struct api_request *
 static enum rc show(struct api_request *r)
 {
 	VIEW_AUTO struct connect_view v;
-	struct connect_entry *entries;
+	struct connect_fields fields;
 	const char *cause;
-	int count;
 	enum rc rc;
 
 	if (!connect_view_token(&v, r, api_param(r, "token")))
@@ -93,8 +92,8 @@ static enum rc show(struct api_request *r)
 	if (rc != RC_OK)
 		return rc;
 	connect_cookie_set(&v);
-	entries = connect_entries(&v, &count);
-	connect_page_start(&v, entries, count);
+	connect_entries(&v, v.provider->oauth, &fields);
+	connect_page_start(&v, &fields);
 	return RC_OK;
 }
 
@@ -114,12 +113,13 @@ static enum rc start_write(struct cx *cx, struct db_conn *c, struct api_request 
 	return rc != RC_OK ? rc : connect_start(cx, c, &b->start, r->now);
 }
 
-static struct connect_value *values_of(struct connect_view *v, const struct connect_entry *e, int count, int *ret_count)
+static struct connect_value *values_of(struct connect_view *v, const struct connect_fields *f, int *ret_count)
 {
-	struct connect_value *list = arena_array(v->r->arena, struct connect_value, count + 1);
+	struct connect_value *list = arena_array(v->r->arena, struct connect_value, f->count + 1);
+	const struct connect_entry *e = f->list;
 	int n = 0;
 
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < f->count; i++)
 		if (e[i].value[0] != '\0')
 			list[n++] = (struct connect_value){e[i].field->name, e[i].value, e[i].field->secret};
 	*ret_count = n;
@@ -158,16 +158,20 @@ static bool go_to_platform(struct connect_view *v)
 	return true;
 }
 
-static enum rc begin(struct connect_view *v, bool oauth, const struct connect_entry *entries, int count)
+static enum rc begin(struct connect_view *v, const struct connect_fields *fields)
 {
 	struct beginning b = {.v = v, .start = {
-		.vault = v->r->api->vault, .session_id = v->s.id, .cookie = v->cookie, .oauth = oauth,
-		.redirect_uri = connect_callback_url(v->r->api, v->r->arena, v->s.platform),
+		.vault = v->r->api->vault, .session_id = v->s.id, .cookie = v->cookie, .oauth = fields->oauth, .dpop = v->provider->dpop,
 	}};
+	struct client client;
 	enum rc rc;
 
-	b.start.values = values_of(v, entries, count, &b.start.value_count);
-	if (oauth && v->provider->registered)
+	client_read(v->r->api, v->r->arena, v->provider, v->s.platform, &client);
+	b.start.redirect_uri = client.redirect_uri;
+	b.start.client_id = fields->oauth ? client.id : NULL;
+	b.start.client_auth = fields->oauth ? client.auth : NULL;
+	b.start.values = values_of(v, fields, &b.start.value_count);
+	if (fields->oauth && v->provider->registered)
 		b.start.instance = instance_of(v, &b.start);
 	rc = connect_write(v->r, start_write, &b);
 	if (rc != RC_OK && text_eq(v->r->cx->code, "connect_session_busy")) {
@@ -189,11 +193,9 @@ static enum rc begin(struct connect_view *v, bool oauth, const struct connect_en
 static enum rc start(struct api_request *r)
 {
 	VIEW_AUTO struct connect_view v;
-	struct connect_entry *entries;
+	struct connect_fields fields;
 	const char *form, *cause;
-	bool by_form;
 	size_t len;
-	int count;
 	enum rc rc;
 
 	if (!connect_view_token(&v, r, api_param(r, "token")))
@@ -207,15 +209,12 @@ static enum rc start(struct api_request *r)
 		cause = "platform_unknown";
 	if (cause != NULL)
 		return connect_page_cause(&v, cause);
-	by_form = v.provider->form && (!v.provider->oauth || web_form(r->web, form, len, "way") != NULL);
-	entries = connect_entries(&v, &count);
-	if (v.provider->oauth && v.provider->form && !by_form)
-		count = 0;
-	if (!connect_entries_read(&v, form, len, entries, count)) {
-		connect_page_start(&v, entries, count);
+	connect_entries(&v, v.provider->oauth && (!connect_both(&v) || web_form(r->web, form, len, "way") == NULL), &fields);
+	if (!connect_entries_read(&v, form, len, &fields)) {
+		connect_page_start(&v, &fields);
 		return RC_OK;
 	}
-	return begin(&v, v.provider->oauth && !by_form, entries, count);
+	return begin(&v, &fields);
 }
 
 /* ---- the wait ---------------------------------------------------------------------------------------- */
@@ -243,37 +242,41 @@ static void read_again(struct connect_view *v)
 }
 
 /* What was entered and is no secret stands in the input of the operation that brought it to the platform. */
-static struct jv entered(struct connect_view *v)
+static struct jv entered(struct connect_view *v, bool *ret_oauth)
 {
 	DB_READ_AUTO struct db_conn *c = db_take(v->r->api->db);
 	struct operation o;
 	struct jv root;
 	struct cx cx;
 
+	*ret_oauth = !v->provider->form;
 	cx_init(&cx, v->r->id);
 	if (v->s.operation_id == NULL || !operation_load(c, v->s.operation_id, NULL, v->r->arena, &o) || o.input == NULL
 	    || json_parse(&cx, v->r->arena, o.input, strlen(o.input), &root) != RC_OK)
 		return (struct jv){NULL, 0};
+	*ret_oauth = json_type(json_get(root, "oauth")) == JSON_OBJECT;
 	return json_get(root, "field");
 }
 
 /* The form again, with the fault where it is entered once more; the session may begin anew. */
 static enum rc page_refused(struct connect_view *v)
 {
-	int count, at = 0;
-	struct connect_entry *entries = connect_entries(v, &count);
-	struct jv values = entered(v);
+	struct connect_fields f;
+	bool oauth;
+	int at = 0;
+	struct jv values = entered(v, &oauth);
 
-	for (int i = 0; i < count; i++) {
-		if (!entries[i].field->secret && !entries[i].given && values.doc != NULL)
-			entries[i].value = json_text(json_get(values, entries[i].field->name));
-		if (entries[i].field->secret)
+	connect_entries(v, oauth, &f);
+	for (int i = 0; i < f.count; i++) {
+		if (!f.list[i].field->secret && !f.list[i].given && values.doc != NULL)
+			f.list[i].value = json_text(json_get(values, f.list[i].field->name));
+		if (f.list[i].field->secret)
 			at = i;
 	}
-	if (count == 0)
-		return connect_page_cause(v, "platform_rejected");
-	entries[at].fault = "{platform} did not accept what you entered. Check it, enter this once more and try again.";
-	connect_page_start(v, entries, count);
+	if (f.count == 0)
+		return connect_page_cause(v, "platform_not_configured");
+	f.list[at].fault = "{platform} did not accept what you entered. Check it, enter this once more and try again.";
+	connect_page_start(v, &f);
 	return RC_OK;
 }
 

@@ -47,12 +47,12 @@ static const char *input_type(const struct platform_field *f)
 }
 
 /* A secret is never sent back to the page, not even to its own person. */
-static void input(struct connect_view *v, const struct connect_entry *e)
+static void input(struct connect_view *v, const struct connect_entry *e, const char *id)
 {
 	const struct platform_field *f = e->field;
 
 	buf_adds(v->b, "<input class=\"input\"");
-	html_attribute(v, "id", f->name);
+	html_attribute(v, "id", id);
 	html_attribute(v, "name", f->name);
 	html_attribute(v, "type", input_type(f));
 	html_attribute(v, "placeholder", f->placeholder);
@@ -63,8 +63,8 @@ static void input(struct connect_view *v, const struct connect_entry *e)
 	if (e->fault)
 		buf_adds(v->b, " aria-invalid=\"true\"");
 	if (e->fault || f->help[0])
-		html_attribute(v, "aria-describedby", arena_printf(v->r->arena, "%s%s%s", e->fault ? arena_printf(v->r->arena, "%s-e", f->name) : "",
-			  e->fault && f->help[0] ? " " : "", f->help[0] ? arena_printf(v->r->arena, "%s-h", f->name) : ""));
+		html_attribute(v, "aria-describedby", arena_printf(v->r->arena, "%s%s%s", e->fault ? arena_printf(v->r->arena, "%s-e", id) : "",
+			  e->fault && f->help[0] ? " " : "", f->help[0] ? arena_printf(v->r->arena, "%s-h", id) : ""));
 	buf_adds(v->b, ">");
 }
 
@@ -78,27 +78,29 @@ static void given(struct connect_view *v, const struct connect_entry *e)
 	buf_adds(v->b, "</dd></dl>\n");
 }
 
-static void field(struct connect_view *v, const struct connect_entry *e)
+/* Two forms may ask for the same field: ids are of the form's own. */
+static void field(struct connect_view *v, const struct connect_entry *e, bool oauth)
 {
 	const struct platform_field *f = e->field;
+	const char *id = oauth && connect_both(v) ? arena_printf(v->r->arena, "oauth-%s", f->name) : f->name;
 
 	if (e->given && e->fault == NULL) {
 		given(v, e);
 		return;
 	}
-	buf_addf(v->b, "<div class=\"field\"><label for=\"%s\">", f->name);
+	buf_addf(v->b, "<div class=\"field\"><label for=\"%s\">", id);
 	html_words(v, f->label);
 	if (!f->required)
 		buf_adds(v->b, " <span class=\"subtle\">(if you need it)</span>");
 	buf_adds(v->b, "</label>");
-	input(v, e);
+	input(v, e, id);
 	if (e->fault) {
-		buf_addf(v->b, "<p class=\"error\" id=\"%s-e\"><span class=\"dot\" data-status=\"failed\"></span><span>", f->name);
+		buf_addf(v->b, "<p class=\"error\" id=\"%s-e\"><span class=\"dot\" data-status=\"failed\"></span><span>", id);
 		html_words(v, e->fault);
 		buf_adds(v->b, "</span></p>");
 	}
 	if (f->help[0]) {
-		buf_addf(v->b, "<p class=\"help\" id=\"%s-h\">", f->name);
+		buf_addf(v->b, "<p class=\"help\" id=\"%s-h\">", id);
 		html_words(v, f->help);
 		if (text_starts(f->help_url, "https://")) {
 			buf_adds(v->b, " <a target=\"_blank\" rel=\"noopener noreferrer\"");
@@ -144,29 +146,40 @@ static void test_notice(struct connect_view *v)
 	buf_adds(v->b, "</p></div>\n");
 }
 
-/* With a platform that has both ways, the person takes one of two forms. */
-static void start_form(struct connect_view *v, const struct connect_entry *entries, int count, bool oauth)
+/* With a platform that has both ways, the person takes one of two forms, each with its own fields. */
+static void start_form(struct connect_view *v, const struct connect_fields *f)
 {
-	bool both = v->provider != NULL && v->provider->oauth && v->provider->form;
+	bool second = connect_both(v) && !f->oauth;
 
-	if (both && !oauth)
+	if (second)
 		buf_adds(v->b, "<p class=\"or\">or</p>\n");
 	buf_addf(v->b, "<form method=\"post\" action=\"%s\" class=\"stack\">\n", connect_path(v, "/start"));
-	if (both && !oauth)
+	if (second)
 		buf_adds(v->b, "<input type=\"hidden\" name=\"way\" value=\"form\">\n");
-	for (int i = 0; i < count; i++)
-		field(v, &entries[i]);
+	for (int i = 0; i < f->count; i++)
+		field(v, &f->list[i], f->oauth);
 	buf_adds(v->b, "<button class=\"btn brand block\" type=\"submit\">");
-	html_words(v, oauth ? "Continue to {platform}" : "Connect {platform}");
+	html_words(v, f->oauth ? "Continue to {platform}" : "Connect {platform}");
 	buf_adds(v->b, "</button></form>\n");
 }
 
-void connect_page_start(struct connect_view *v, const struct connect_entry *entries, int count)
+static void start_forms(struct connect_view *v, const struct connect_fields *f)
 {
-	bool faults = false, oauth = v->provider != NULL && v->provider->oauth, again = v->s.reconnect_id != NULL;
+	struct connect_fields other;
 
-	for (int i = 0; i < count; i++)
-		faults = faults || entries[i].fault != NULL;
+	connect_entries(v, !f->oauth, &other);
+	if (!connect_both(v))
+		start_form(v, f);
+	for (int i = 0; connect_both(v) && i < 2; i++)
+		start_form(v, f->oauth == (i == 0) ? f : &other);
+}
+
+void connect_page_start(struct connect_view *v, const struct connect_fields *f)
+{
+	bool faults = false, again = v->s.reconnect_id != NULL;
+
+	for (int i = 0; i < f->count; i++)
+		faults = faults || f->list[i].fault != NULL;
 	html_begin(v, faults ? 422 : 200, again ? "Reconnect {platform} to {app}" : "Connect {platform} to {app}", -1);
 	html_joined(v);
 	buf_adds(v->b, "<div class=\"stack tight\"><h1>");
@@ -176,9 +189,7 @@ void connect_page_start(struct connect_view *v, const struct connect_entry *entr
 	buf_adds(v->b, "</p></div>\n");
 	test_notice(v);
 	asks(v);
-	if (oauth && v->provider->form)
-		start_form(v, NULL, 0, true);
-	start_form(v, entries, count, oauth && !v->provider->form);
+	start_forms(v, f);
 	back_link(v, "Not now, back to {app}", "canceled", NULL);
 	ends_at(v);
 	html_end(v);

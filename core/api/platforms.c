@@ -50,7 +50,7 @@ static void connect(const struct shown *k)
 
 	jsonw_object(w, "connect");
 	jsonw_text(w, "method", p->oauth && p->form ? "both" : p->oauth ? "oauth2" : "form");
-	jsonw_bool(w, "needsCredential", !text_eq(p->client, "none") && !p->sandbox);
+	jsonw_bool(w, "needsCredential", platform_needs_client(p) && !p->sandbox);
 	jsonw_text(w, "callbackUrl", p->oauth ? arena_printf(k->r->arena, "%s/oauth/%s/callback", k->r->api->public_url, p->id) : NULL);
 	jsonw_array(w, "scopes");
 	for (int i = 0; i < p->scope_count; i++) {

@@ -18,6 +18,7 @@ const struct route *const route_tables[] = {
 	connect_page_routes,
 	connect_choose_routes,
 	callback_routes,
+	client_routes,
 	asset_routes,
 	docs_routes,
 	post_routes,

@@ -18,6 +18,7 @@ extern const struct route credential_routes[];
 extern const struct route connect_page_routes[];
 extern const struct route connect_choose_routes[];
 extern const struct route callback_routes[];
+extern const struct route client_routes[];
 extern const struct route asset_routes[];
 extern const struct route docs_routes[];
 extern const struct route post_routes[];

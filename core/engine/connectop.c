@@ -46,9 +46,25 @@ void connect_chain(struct db_conn *c, struct op *op, const char *kind, int64_t n
 	       op->row.owner.organization_id);
 }
 
+static enum rc authorize_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now)
+{
+	(void)cx, (void)now;
+	facts_keep(c, op);
+	facts_issuer(c, op, result_text(op, "oauth.issuer"));
+	return RC_OK;
+}
+
+static enum rc refresh_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now)
+{
+	(void)cx, (void)now;
+	facts_keep(c, op);
+	return RC_OK;
+}
+
 static enum rc exchange_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now)
 {
 	(void)cx;
+	facts_keep(c, op);
 	connect_chain(c, op, "identify", now);
 	return RC_OK;
 }
@@ -75,6 +91,7 @@ static enum rc identify_effect(struct cx *cx, struct db_conn *c, struct op *op, 
 {
 	struct connect_account account = account_of(op);
 
+	facts_keep(c, op);
 	if (op->platform != NULL && op->platform->targets_connections) {
 		db_run(c, "UPDATE connect_session SET account = ?2 WHERE id = ?1 AND organization_id = ?3", "sss", op->row.session_id,
 		       op->row.result, op->row.owner.organization_id);
@@ -142,11 +159,11 @@ static const struct kind {
 	enum rc (*effect)(struct cx *, struct db_conn *, struct op *, int64_t);
 } kinds[] = {
 	{"register", false, NULL, true, register_effect},
-	{"authorize", false, NULL, true, NULL},
+	{"authorize", false, NULL, true, authorize_effect},
 	{"exchange", true, NULL, true, exchange_effect},
 	{"identify", false, "account.id", true, identify_effect},
 	{"targets", false, NULL, true, targets_effect},
-	{"refresh", true, NULL, false, NULL},
+	{"refresh", true, NULL, false, refresh_effect},
 	{"check", false, NULL, false, check_effect},
 	{"revoke", false, NULL, false, revoke_effect},
 	{"remove", false, NULL, false, remove_effect},
@@ -188,7 +205,9 @@ static void keep_target_tokens(struct op *op)
 
 static void drop_spent(struct op *op)
 {
-	static const char *const spent[] = {"code", "code_verifier", "oauth.state", "client.id", "client.secret"};
+	static const char *const spent[] = {
+		"code", "code_verifier", "oauth.state", "client.id", "client.secret", "client.key", "client.kid",
+	};
 	size_t at = 0;
 	struct rec r;
 

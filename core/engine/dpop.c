@@ -213,7 +213,8 @@ static bool error_is_nonce(struct op *op)
 			return true;
 	cx_init(&cx, NULL);
 	return op->body.len > 0 && op->body.len < 65536 && op->body.data[0] == '{' &&
-	       json_parse(&cx, &op->arena, op->body.data, op->body.len, &root) == RC_OK && text_eq(json_text(json_get(root, "error")), "use_dpop_nonce");
+	       json_parse(&cx, &op->arena, op->body.data, op->body.len, &root) == RC_OK &&
+	       text_eq(json_text(json_get(root, "error")), "use_dpop_nonce");
 }
 
 bool dpop_answered(struct op *op)

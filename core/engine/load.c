@@ -182,6 +182,7 @@ static bool gather(struct op *op, struct db_conn *c)
 	conf = conf_provider(op->e->config.conf, op->row.provider);
 	for (int i = 0; conf != NULL && i < conf->setting_count; i++)
 		op_input(op, arena_printf(&op->arena, "setting.%s", conf->settings[i].key), conf->settings[i].value);
+	facts_inputs(op);
 	secret_load(op, c);
 	read_numbered(op, c);
 	return db_rc(c) == RC_OK;

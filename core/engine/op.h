@@ -66,6 +66,7 @@ struct op {
 	struct grant grant;
 	bool has_grant;
 	const char *account_type, *account_host, *target;
+	const char *auth_host;			/* of the authorization server, where it is another */
 	int64_t connection_version;		/* as it was read */
 	const char *blocked;			/* why the connection cannot be used now, or NULL */
 	const struct platform *platform;
@@ -182,6 +183,12 @@ const char *secret_find(const struct op *op, const char *handle, size_t *ret_len
 bool secret_write(const struct op *op, const char *encoding, const char *handle, struct buf *out);
 void secret_load(struct op *op, struct db_conn *c);	/* the grant's bag and the client's credential */
 void secret_answer(struct op *op);		/* reads tokens and seals secrets of op->body in place */
+
+/* facts.c */
+void facts_inputs(struct op *op);		/* what the authorization knows */
+void facts_secrets(struct op *op, struct db_conn *c);	/* who we are to its server */
+void facts_keep(struct db_conn *c, struct op *op);	/* results grant.NAME and account.host, in the op's effect */
+void facts_issuer(struct db_conn *c, struct op *op, const char *issuer);
 
 /* made.c */
 void made_put(struct op *op, const struct rec *r);	/* a REC_MADE: its value is there for secret_find */

@@ -297,7 +297,12 @@ static void on_fail(struct op *op, const struct action *a)
 		connect_fail_class(op, a);
 }
 
-static void on_redirect(struct op *op, const struct action *a) { connect_outcome(op, a); }
+static void on_redirect(struct op *op, const struct action *a)
+{
+	op->row.result = closed(op, &op->result, '{', '}');
+	connect_outcome(op, a);
+}
+
 static void on_no_phase(struct op *op, const struct action *a) { (void)a; op_park(op, "provider", "the provider does not know its phase"); }
 static void on_bug(struct op *op, const struct action *a) { op_park(op, "provider", a->message); }
 

@@ -49,6 +49,9 @@ static void load_client(struct op *op, struct db_conn *c)
 			log_error("engine", "operation %s: %s", op->id, op->cx.words);
 		return;
 	}
+	facts_secrets(op, c);
+	if (bag_has(&op->secrets, "client.id"))
+		return;
 	if (op->grant.credential_id != NULL) {
 		(void)credential_secrets(&op->cx, c, op->e->vault, op->grant.credential_id, &op->secrets);
 		return;

@@ -77,7 +77,7 @@ static bool stand_in(struct op *op, const char *host, struct buf *url, const cha
 /* Checks the host and says in which class the request goes; NULL words: allowed. */
 static const char *egress_of(struct op *op, struct buf *url, enum http_egress *ret)
 {
-	char host[256], account[256] = "";
+	char host[256], account[256] = "", auth[256] = "";
 	struct cx cx;
 
 	cx_init(&cx, "engine");
@@ -90,7 +90,9 @@ static const char *egress_of(struct op *op, struct buf *url, enum http_egress *r
 		stand_in(op, host, url, op->e->config.sandbox_url);
 		return NULL;
 	}
-	if (account[0] != '\0' && text_eq(host, account)) {
+	if (op->auth_host != NULL)
+		bare_host(op->auth_host, auth, sizeof auth);
+	if ((account[0] != '\0' && text_eq(host, account)) || (auth[0] != '\0' && text_eq(host, auth))) {
 		*ret = op->platform->user_hosts ? HTTP_USER : HTTP_PROVIDER;
 		return NULL;
 	}

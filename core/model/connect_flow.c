@@ -7,6 +7,8 @@
 #include "core/base/json.h"
 #include "core/base/jsonw.h"
 #include "core/base/text.h"
+#include "core/io/sign.h"
+#include "core/model/client_key.h"
 #include "core/model/connect.h"
 #include "core/model/grant.h"
 #include "core/model/instance.h"
@@ -114,6 +116,42 @@ static void write_options(struct jsonw *w, const struct connect_session *s, stru
 		jsonw_raw(w, "options", raw, n);
 }
 
+static enum rc add_key(struct cx *cx, struct buf *bag)
+{
+	SIGN_KEY_AUTO struct sign_key k;
+	char text[SIGN_KEY_TEXT];
+	enum rc rc = sign_key_new(cx, &k);
+
+	if (rc != RC_OK)
+		return rc;
+	sign_key_text(&k, text);
+	bag_put(bag, REC_STATE, "dpop", text);
+	explicit_bzero(text, sizeof text);
+	return RC_OK;
+}
+
+/* Who we are to the authorization server, for as long as its tokens live; what was entered, until there are tokens. */
+static const char *first_facts(const struct connect_start *p, struct arena *a)
+{
+	BUF_AUTO struct buf out;
+	struct jsonw w;
+
+	if (!p->oauth || (p->client_id == NULL && p->value_count == 0))
+		return NULL;
+	buf_init(&out, INPUT_MAX);
+	jsonw_init(&w, &out);
+	jsonw_object(&w, "");
+	if (p->client_id != NULL) {
+		jsonw_text(&w, "oauth.client_id", p->client_id);
+		jsonw_text(&w, "oauth.client_auth", p->client_auth);
+	}
+	for (int i = 0; i < p->value_count; i++)
+		if (!p->values[i].secret)
+			jsonw_text(&w, arena_printf(a, "field.%s", p->values[i].name), p->values[i].value);
+	jsonw_object_end(&w);
+	return arena_text(a, buf_text(&out));
+}
+
 static void fill_bag(struct buf *bag, const struct connect_start *p, const char *verifier, struct arena *a)
 {
 	bag_put(bag, REC_STATE, "code_verifier", p->oauth ? verifier : NULL);
@@ -142,16 +180,19 @@ static enum rc make_grant(struct cx *cx, struct db_conn *c, struct connect_start
 {
 	struct grant g = {
 		.owner = s->owner, .end_user_id = s->end_user_id, .platform = s->platform, .provider = s->provider,
-		.credential_id = p->credential_id, .asked = p->scope,
+		.credential_id = p->credential_id, .asked = p->scope, .facts = first_facts(p, a),
 	};
 	struct buf bag;
-	enum rc rc;
+	enum rc rc = text_eq(p->client_auth, "private_key_jwt") ? client_key_need(cx, c, p->vault, s->provider, now) : RC_OK;
 
 	find_instance(c, p, s, a, &g);
 	p->unregistered = p->instance != NULL && g.instance_id == NULL;
 	buf_init(&bag, BAG_MAX);
 	fill_bag(&bag, p, verifier, a);
-	rc = grant_create(cx, c, p->vault, &g, grant_id, &bag, now);
+	if (rc == RC_OK && p->oauth && p->dpop)
+		rc = add_key(cx, &bag);
+	if (rc == RC_OK)
+		rc = grant_create(cx, c, p->vault, &g, grant_id, &bag, now);
 	buf_wipe(&bag);
 	return rc;
 }

@@ -20,7 +20,8 @@ struct connect_value { const char *name, *value; bool secret; };
 struct connect_start {
 	struct vault *vault;
 	const char *session_id, *cookie, *credential_id, *redirect_uri;
-	bool oauth;
+	bool oauth, dpop;			/* dpop: the grant gets a key of its own */
+	const char *client_id, *client_auth;	/* connect.client metadata: who we are; else NULL */
 	const char *scope;			/* asked for, space separated; NULL: none */
 	const char *instance;			/* host at which an app of ours must be registered; NULL: it needs none */
 	const struct connect_value *values;	/* of the form */

@@ -13,12 +13,12 @@ bool grant_load(struct db_conn *c, const char *id, struct arena *a, struct grant
 {
 	STMT_AUTO struct stmt *s = db_query(c,
 		"SELECT organization_id, app_id, live, id, end_user_id, platform, provider, credential_id, account_host, scopes, status,"
-		" refresh_operation_id, asked, instance_client_id,"
+		" refresh_operation_id, asked, instance_client_id, facts,"
 		" expires_at, refreshable, token_version, refresh_at, refresh_failures, refreshed_at, denied_at, created_at"
 		" FROM auth_grant WHERE id = ?1", "s", id);
 	const char **texts[] = {
 		&g->id, &g->end_user_id, &g->platform, &g->provider, &g->credential_id, &g->account_host, &g->scopes, &g->status,
-		&g->refresh_operation_id, &g->asked, &g->instance_id,
+		&g->refresh_operation_id, &g->asked, &g->instance_id, &g->facts,
 	};
 	int64_t *numbers[] = {
 		&g->expires_at, &g->refreshable, &g->token_version, &g->refresh_at, &g->refresh_failures, &g->refreshed_at, &g->denied_at,
@@ -84,9 +84,10 @@ enum rc grant_create(struct cx *cx, struct db_conn *c, struct vault *v, struct g
 	g->id = id;
 	db_run(c,
 		"INSERT INTO auth_grant (id, organization_id, app_id, live, end_user_id, platform, provider, credential_id, account_host,"
-		" asked, instance_client_id, status, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'new', ?12, ?12)",
-		"sssisssssssi", id, g->owner.organization_id, g->owner.app_id, g->owner.live, g->end_user_id, g->platform, g->provider,
-		g->credential_id, g->account_host, g->asked, g->instance_id, now);
+		" asked, instance_client_id, facts, status, created_at, updated_at)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'new', ?13, ?13)",
+		"sssissssssssi", id, g->owner.organization_id, g->owner.app_id, g->owner.live, g->end_user_id, g->platform, g->provider,
+		g->credential_id, g->account_host, g->asked, g->instance_id, g->facts, now);
 	return grant_secrets_save(cx, c, v, g, bag);
 }
 

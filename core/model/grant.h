@@ -1,7 +1,7 @@
 /*
  * Grants: one authorization, its tokens sealed in one bag by the end user's data key.
  *
- * The bag's keys: access, refresh, code, code_verifier, field.NAME, targets.N.  A new token pair is stored
+ * The bag's keys: access, refresh, code, code_verifier, dpop, field.NAME, targets.N.  A new token pair is stored
  * before its first use, under the token version that was read (compare and swap).
  */
 #ifndef MPS_MODEL_GRANT_H
@@ -18,7 +18,7 @@
 struct grant {
 	struct owner owner;
 	const char *id, *end_user_id, *platform, *provider, *credential_id, *account_host, *scopes, *asked, *status, *refresh_operation_id,
-		*instance_id;	/* asked: scopes; instance_id: the app registered at the account's instance */
+		*instance_id, *facts;	/* asked: scopes; instance_id: the app registered at the account's instance; facts: JSON */
 	int64_t expires_at, refreshable, token_version, refresh_at, refresh_failures, refreshed_at, denied_at, created_at;
 };
 

@@ -82,6 +82,29 @@ static void read_method(struct reading *r, struct jv v)
 		refuse(r, "connect.method", "must be oauth2, form or both");
 }
 
+static const char *const clients[] = {"secret", "public", "none", "metadata", "registered", NULL};
+static const char *const issuers[] = {"compared", "required", NULL};
+static const char *const ways[] = {"", "oauth2", "form", NULL};
+
+static void one_of(struct reading *r, const char *key, const char *word, const char *const *words)
+{
+	int i = 0;
+
+	while (words[i] != NULL && !text_eq(words[i], word))
+		i++;
+	if (words[i] == NULL)
+		refuse(r, key, "is not one of the words that sdk/DESCRIPTOR.md lists");
+}
+
+/* One of the words; absent is the first. */
+static const char *word_of(struct reading *r, struct jv v, const char *key, const char *const *words)
+{
+	const char *word = text_of(r, v, key, words[0]);
+
+	one_of(r, key, word, words);
+	return word;
+}
+
 static void read_connect(struct reading *r, struct jv v)
 {
 	struct jv scopes = json_get(v, "scopes"), fields = json_get(v, "fields");
@@ -90,6 +113,9 @@ static void read_connect(struct reading *r, struct jv v)
 
 	read_method(r, json_get(v, "method"));
 	r->p->client = text_of(r, json_get(v, "client"), "connect.client", r->p->oauth ? "secret" : "none");
+	one_of(r, "connect.client", r->p->client, clients);
+	r->p->dpop = bool_of(r, json_get(v, "dpop"), "connect.dpop", false);
+	r->p->iss_required = text_eq(word_of(r, json_get(v, "iss"), "connect.iss", issuers), "required");
 	for (size_t i = 0; i < json_count(scopes); i++) {
 		struct jv e = json_at(scopes, i);
 		s[i].scope = text_of(r, json_get(e, "scope"), "connect.scopes.scope", "");
@@ -98,6 +124,7 @@ static void read_connect(struct reading *r, struct jv v)
 	for (size_t i = 0; i < json_count(fields); i++) {
 		struct jv e = json_at(fields, i);
 		f[i].name = text_of(r, json_get(e, "name"), "connect.fields.name", "");
+		f[i].way = word_of(r, json_get(e, "way"), "connect.fields.way", ways);
 		f[i].label = text_of(r, json_get(e, "label"), "connect.fields.label", f[i].name);
 		f[i].help = text_of(r, json_get(e, "help"), "connect.fields.help", "");
 		f[i].help_url = text_of(r, json_get(e, "help_url"), "connect.fields.help_url", "");
@@ -345,6 +372,11 @@ bool platform_has(const struct platform *p, const char *kind)
 		if (text_eq(p->operations[i], kind))
 			return true;
 	return false;
+}
+
+bool platform_needs_client(const struct platform *p)
+{
+	return text_eq(p->client, "secret") || text_eq(p->client, "public");
 }
 
 const struct platform_option *platform_option(const struct platform *p, const char *name)

@@ -26,7 +26,11 @@ struct dedupe {
 };
 
 struct platform_scope { const char *scope, *reason; };
-struct platform_field { const char *name, *label, *type, *help, *help_url, *placeholder, *fallback; int64_t max; bool secret, required; };
+struct platform_field {
+	const char *name, *way, *label, *type, *help, *help_url, *placeholder, *fallback;	/* way: oauth2, form or "" for both */
+	int64_t max;
+	bool secret, required;
+};
 struct platform_option {
 	const char *name, *type, *help, *fallback;
 	const char *const *values;
@@ -43,7 +47,8 @@ struct platform {
 	bool sandbox;				/* the test platform itself */
 	/* connect */
 	bool oauth, form;
-	const char *client;			/* secret | public | none: what an app needs at the platform */
+	const char *client;			/* secret | public | none | metadata | registered: what an app needs at the platform */
+	bool dpop, iss_required;
 	bool registered;			/* client "registered": an app of ours at each instance, made by operation register */
 	const char *host_field;			/* name of the first field of type host that is always filled in; NULL: none */
 	const char *const *operations;		/* kinds that step knows */
@@ -87,6 +92,7 @@ int platforms_list(struct platforms *ps, struct arena *a, const char ***ret_ids)
 
 const struct dedupe *platform_dedupe(const struct platform *p, const char *account_type);
 bool platform_has(const struct platform *p, const char *kind);	/* an operation kind */
+bool platform_needs_client(const struct platform *p);		/* an app of the customer or the installation at the platform */
 bool platform_can(const struct platform *p, const char *capability);
 const char *const *platform_secret_paths(const struct platform *p, const char *phase);	/* NULL if none */
 const struct platform_option *platform_option(const struct platform *p, const char *name);
