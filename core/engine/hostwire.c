@@ -213,10 +213,7 @@ static void host_crashed(struct host *h, struct proc *p, const char *how, int64_
 		job_name(head, where, sizeof where);
 	(void)snprintf(words, sizeof words, "its host crashed in %s: %s", where, how);
 	log_error("hosts", "provider %s: %s (crash %d); all it wrote: %s", h->info.id, words, h->info.crashes, buf_text(&p->words));
-	if (h->proc == p)
-		h->proc = NULL;
-	else
-		h->leaving = NULL;
+	h->proc = NULL;
 	jobs_return(&h->waiting, &p->sent);
 	proc_drop(p);
 	h->alone = head != NULL;
@@ -287,8 +284,6 @@ static void check_clock(struct proc *p, int64_t now)
 		blame(p, "a step took longer than 2 s");
 	else if (!p->described && now - p->born >= HOST_LOAD_MS)
 		blame(p, "it did not describe itself within 5 s");
-	else if (p->leave_by && now >= p->leave_by && p->sent.first)
-		blame(p, "it did not answer its queue within 2 s after a reload");
 }
 
 static void proc_turn(struct host *h, struct proc *p, int64_t now)
@@ -310,14 +305,32 @@ static void proc_turn(struct host *h, struct proc *p, int64_t now)
 		host_crashed(h, p, how, now);
 }
 
+/* The process that a reload replaced.  What it has not answered in time, or when it ends, is asked of the new one:
+ * no fault of an operation or of the new provider. */
+static void leaving_turn(struct host *h, int64_t now)
+{
+	struct proc *p = h->leaving;
+	struct frame_head head;
+	const char *records;
+	bool alive;
+
+	proc_write(p);
+	alive = proc_read(p);
+	while (!p->cause[0] && proc_frame(p, &head, &records)) {
+		frame_read(h, p, &head, records, now);
+		proc_frame_done(p, &head);
+	}
+	if (p->sent.first && alive && !p->cause[0] && now < p->leave_by)
+		return;
+	jobs_return(&h->waiting, &p->sent);
+	proc_drop(p);
+	h->leaving = NULL;
+}
+
 void host_turn(struct hosts *hs, struct host *h, int64_t now)
 {
-	if (h->leaving && !h->leaving->sent.first) {
-		proc_drop(h->leaving);
-		h->leaving = NULL;
-	}
 	if (h->leaving)
-		proc_turn(h, h->leaving, now);
+		leaving_turn(h, now);
 	if (h->proc)
 		proc_turn(h, h->proc, now);
 	if (h->info.paused && now >= h->paused_until) {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/clock.h"
 #include "core/base/jsonw.h"
@@ -183,6 +184,17 @@ static void reload_one(struct engine *e, const char *id, void *arg)
 		r->rc = rc;
 }
 
+/* A provider whose file is gone goes on serving; that is told, and never done in silence. */
+static void reload_missing(struct engine *e, struct reload *r)
+{
+	for (int i = 0; i < hosts_count(e->hosts); i++) {
+		const struct host_info *info = hosts_info(e->hosts, i);
+
+		if (access(info->file, F_OK) != 0)
+			reload_one(e, info->id, r);
+	}
+}
+
 static void unblocked(enum rc rc, const char *words, void *arg)
 {
 	struct engine *e = arg;
@@ -206,8 +218,10 @@ void provide_turn(struct engine *e)
 		return;
 	if (r->id != NULL)
 		reload_one(e, r->id, r);
-	else
+	else {
 		each(e, reload_one, r);
+		reload_missing(e, r);
+	}
 	write_list(e);
 	db_write_async(e->db, unblock, unblocked, e);
 	pthread_mutex_lock(&e->lock);

@@ -363,6 +363,28 @@ TEST(reload_swaps_and_the_old_one_answers_its_queue)
 	CHECK_STR(hosts_find(hs, "hostile")->version, "2.0");
 }
 
+/* Whatever the old one was busy with is run again by the new one, and is no crash of anybody. */
+TEST(what_the_old_one_does_not_answer_is_asked_of_the_new_one)
+{
+	static const char *const phases[] = { "loop", "crash", "out_of_turn" };
+
+	for (size_t i = 0; i < sizeof phases / sizeof *phases; i++) {
+		struct result first, second;
+
+		hostile_again();
+		queue(1, phases[i], "x", &first);
+		queue(2, "echo", "y", &second);
+		CHECK_INT(hosts_reload(&cx, hs, &(struct host_spec){ .id = "hostile", .file = PLUGINS "reloaded.so" }), RC_OK);
+		turns_until(&second);
+		turns_until(&first);
+		CHECK_SAY(strcmp(first.value, "the new one") == 0, "%s: %s", phases[i], first.value);
+		CHECK_INT(first.calls, 1);
+		CHECK_INT(second.calls, 1);
+		CHECK_INT(hosts_find(hs, "hostile")->crashes, 0);
+		CHECK(!hosts_find(hs, "hostile")->paused);
+	}
+}
+
 TEST(failed_reload_leaves_the_old_one_serving)
 {
 	static const struct { const char *file, *words; } bad[] = {
