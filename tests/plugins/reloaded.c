@@ -7,7 +7,7 @@ static mps_next echo(mps_op *op)
 	return mps_done(op);
 }
 
-static const struct mps_phase publish[] = { 
+static const struct mps_phase publish[] = {
 	{ "start", echo }, { "echo", echo }, { "loop", echo }, { "crash", echo }, { "out_of_turn", echo }, { NULL, NULL }
  };
 static const struct mps_operation operations[] = { { "publish", publish }, { NULL, NULL } };

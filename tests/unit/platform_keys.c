@@ -29,7 +29,8 @@ static const char *refusal(const char *describe, uint32_t abi_minor)
 TEST(what_may_be_declared)
 {
 	static const char *const good[] = {
-		HEAD "\"connect\":{\"method\":\"both\",\"client\":\"registered\",\"dpop\":true,\"iss\":\"required\",\"scopes\":[{\"scope\":\"a\",\"reason\":\"b\"}],"
+		HEAD "\"connect\":{\"method\":\"both\",\"client\":\"registered\",\"dpop\":true,\"iss\":\"required\","
+			"\"scopes\":[{\"scope\":\"a\",\"reason\":\"b\"}],"
 			"\"fields\":[{\"name\":\"a\",\"way\":\"form\",\"type\":\"host\",\"secret\":true,\"max\":5,\"default\":\"x\"}]}}",
 		HEAD "\"media\":{\"max_items\":4,\"image\":{\"mime\":[\"image/png\"],\"min_ratio\":0.8},\"video\":{\"max_frame_rate\":29.97}}}",
 		HEAD "\"token_answer\":{\"exchange\":null,\"refresh\":{\"access\":\"a.b\"}},\"secret_answers\":{\"a phase\":[\"b.*.c\"]}}",
@@ -49,7 +50,8 @@ TEST(a_misspelt_key_is_named_at_every_depth)
 		{ "\"media\":{\"image\":{\"mimes\":[]}}}", "\"media.image.mimes\"" }, { "\"media\":{\"audio\":{}}}", "\"media.audio\"" },
 		{ "\"media\":{\"max\":{\"mime\":[]}}}", "\"media.max\"" }, { "\"capabilities\":{\"thread\":true}}", "\"capabilities.thread\"" },
 		{ "\"token_answer\":{\"authorize\":{}}}", "\"token_answer.authorize\"" },
-		{ "\"dedupe\":{\"default\":{\"clas\":\"none\"}}}", "\"dedupe.default.clas\"" }, { "\"options\":[{\"names\":\"a\"}]}", "\"options[].names\"" },
+		{ "\"dedupe\":{\"default\":{\"clas\":\"none\"}}}", "\"dedupe.default.clas\"" },
+		{ "\"options\":[{\"names\":\"a\"}]}", "\"options[].names\"" },
 		{ "\"poll\":{\"poll\":{\"first\":1}}}", "\"poll.poll.first\"" }, { "\"rate\":{\"publish_per_week\":1}}", "\"rate.publish_per_week\"" },
 	};
 
@@ -71,7 +73,8 @@ TEST(a_value_of_the_wrong_type_is_named)
 		{ "\"text\":{\"max\":\"300\"}}", "\"text.max\": must be a whole number of 0 or more" },
 		{ "\"text\":{\"max\":-1}}", "\"text.max\": must be a whole number of 0 or more" },
 		{ "\"text\":[]}", "\"text\": must be an object" }, { "\"connect\":{\"fields\":{}}}", "\"connect.fields\": must be a list of objects" },
-		{ "\"connect\":{\"fields\":[\"a\"]}}", "must be a list of objects" }, { "\"media\":{\"image\":{\"mime\":\"image/png\"}}}", "must be a list of texts" },
+		{ "\"connect\":{\"fields\":[\"a\"]}}", "must be a list of objects" },
+		{ "\"media\":{\"image\":{\"mime\":\"image/png\"}}}", "must be a list of texts" },
 		{ "\"user_hosts\":1}", "\"user_hosts\": must be true or false" }, { "\"capabilities\":{\"text\":\"yes\"}}", "must be true or false" },
 		{ "\"answer_hosts\":[1]}", "must be a list of texts" }, { "\"icon\":{}}", "\"icon\": must be text" },
 		{ "\"connect\":{\"method\":\"magic\"}}", "must be oauth2, form or both" },
