@@ -24,7 +24,8 @@ static const char descriptor[] = "{"
 		"\"image\":{\"mime\":[\"image/jpeg\",\"image/png\",\"image/webp\"],\"max_bytes\":8000000},"
 		"\"gif\":{\"mime\":[\"image/gif\"],\"max_bytes\":8000000},"
 		"\"video\":{\"mime\":[\"video/mp4\"],\"max_bytes\":100000000}},"
-	"\"capabilities\":{\"text\":true,\"images\":true,\"video\":true,\"mixed\":true,\"delete\":true},"
+	"\"capabilities\":{\"text\":true,\"images\":true,\"video\":true,\"mixed\":true,\"delete\":true,\"threads\":true,\"first_comment\":true,"
+		"\"alt_text\":true},"
 	"\"targets\":\"connections\","
 	"\"dedupe\":{\"default\":{\"class\":\"keyed\",\"window_s\":3600,\"settle_s\":10},"
 		"\"keyed\":{\"class\":\"keyed\",\"window_s\":3600,\"settle_s\":10},"
@@ -56,7 +57,7 @@ static const struct error {
 } errors[] = {
 	{ "invalid_token", MPS_AUTH }, { "token_revoked", MPS_REVOKED }, { "invalid_grant", MPS_REVOKED },
 	{ "rate_limited", MPS_LIMIT }, { "policy", MPS_REJECTED }, { "gone", MPS_REJECTED }, { "not_found", MPS_REJECTED },
-	{ "page_not_found", MPS_REJECTED }, { "invalid_request", MPS_REJECTED }, { "invalid_media", MPS_REJECTED },
+	{ "page_not_found", MPS_REJECTED }, { "parent_not_found", MPS_REJECTED }, { "invalid_request", MPS_REJECTED }, { "invalid_media", MPS_REJECTED },
 	{ "unsupported_media_type", MPS_REJECTED }, { "invalid_client", MPS_REJECTED }, { "unknown_magic", MPS_REJECTED },
 	{ "not_ready", MPS_REJECTED }, { "invalid_code", MPS_REJECTED }, { NULL, 0 }
 };
@@ -246,6 +247,8 @@ static mps_req *draft(mps_op *op, const char *path)
 	mps_json_object(r, "");
 	mps_json_text(r, "text", mps_input(op, "text"));
 	mps_json_text(r, "marker", mps_get(op, "marker"));
+	if (*mps_input(op, "parent.remote_id"))
+		mps_json_text(r, "parent_id", mps_input(op, "parent.remote_id"));
 	if (count > 0) {
 		mps_json_array(r, "media_ids");
 		for (int64_t i = 0; i < count; i++)

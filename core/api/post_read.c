@@ -10,6 +10,7 @@
 
 #include "core/base/text.h"
 #include "core/base/zone.h"
+#include "core/model/post.h"
 
 static void raw(struct jsonw *w, const char *key, const char *json)
 {
@@ -130,7 +131,7 @@ static void attempts_of(struct db_conn *c, struct api_request *r, const char *de
 
 /* ---- deliveries ------------------------------------------------------------------------------------- */
 
-#define DELIVERY "SELECT id, post_id, parent_delivery_id, ordinal, kind, connection_id, platform, target_id, live, state, reason," \
+#define DELIVERY " SELECT id, post_id, parent_delivery_id, ordinal, kind, connection_id, platform, target_id, live, state, reason," \
 	" scheduled_at, claimed_at, deadline_at, published_at, remote_id, remote_url, proof, proof_at, attempt_count, due_at, error," \
 	" warnings, created_at, updated_at FROM delivery"
 
@@ -193,8 +194,8 @@ static void delivery_row(struct db_conn *c, struct api_request *r, struct stmt *
 
 void post_read_deliveries(struct db_conn *c, struct api_request *r, const char *post_id, bool attempts)
 {
-	STMT_AUTO struct stmt *s = db_query(c, DELIVERY " WHERE post_id = ?1 AND organization_id = ?2 ORDER BY ordinal, id", "ss", post_id,
-					    r->identity.owner.organization_id);
+	STMT_AUTO struct stmt *s = db_query(c, POST_TREE DELIVERY " JOIN tree ON tree.delivery = delivery.id WHERE organization_id = ?2"
+					    " ORDER BY " POST_TREE_ORDER, "ss", post_id, r->identity.owner.organization_id);
 
 	while (db_next(s))
 		delivery_row(c, r, s, attempts);

@@ -190,28 +190,67 @@ static bool gather(struct op *op, struct db_conn *c)
 
 /* ---- content -------------------------------------------------------------------------------------- */
 
-/* An item's "file" is a name inside the media folder: ours alone, no input. */
-static void media_inputs(struct op *op, struct jv media)
+/* Its "file" is a name inside the media folder; like the id it is ours alone, no input. */
+static void media_input(struct op *op, int i, struct jv item)
 {
-	const char *key, *folder = op->e->config.conf->data_folder, *file;
+	const char *key, *file = json_text(json_get(item, "file"));
 	struct jv value;
 
-	op->media_count = (int)json_count(media);
-	op->media_files = arena_array(&op->arena, const char *, op->media_count + 1);
-	op_input_int(op, "media.count", op->media_count);
-	for (int i = 0; i < op->media_count; i++) {
-		struct jv item = json_at(media, (size_t)i);
+	if (file != NULL && strchr(file, '/') == NULL && file[0] != '.')
+		op->media_files[i] = arena_printf(&op->arena, "%s/media/%s", op->e->config.conf->data_folder, file);
+	for (size_t m = 0; json_member(item, m, &key, &value); m++)
+		if (!text_eq(key, "file") && !text_eq(key, "id"))
+			op_input(op, arena_printf(&op->arena, "media.%d.%s", i, key), json_text(value));
+}
 
-		file = json_text(json_get(item, "file"));
-		if (file != NULL && strchr(file, '/') == NULL && file[0] != '.')
-			op->media_files[i] = arena_printf(&op->arena, "%s/media/%s", folder, file);
-		for (size_t m = 0; json_member(item, m, &key, &value); m++)
-			if (!text_eq(key, "file"))
-				op_input(op, arena_printf(&op->arena, "media.%d.%s", i, key), json_text(value));
+/* Preview pictures stand behind the items, which name them by their index. */
+static void media_inputs(struct op *op, struct jv media, struct jv thumbnails)
+{
+	int count = (int)json_count(media), more = (int)json_count(thumbnails);
+
+	op->media_count = count + more;
+	op->media_files = arena_array(&op->arena, const char *, op->media_count + 1);
+	op_input_int(op, "media.count", count);
+	for (int i = 0; i < op->media_count; i++)
+		media_input(op, i, i < count ? json_at(media, (size_t)i) : json_at(thumbnails, (size_t)(i - count)));
+}
+
+/* Results of a published post under a prefix.  What a person confirmed has no more than its id and address. */
+static void result_inputs(struct op *op, const char *prefix, const struct delivery *d)
+{
+	const char *key;
+	struct jv root, value;
+
+	op_input(op, arena_printf(&op->arena, "%sremote_id", prefix), d->remote_id);
+	op_input(op, arena_printf(&op->arena, "%sremote_url", prefix), d->remote_url);
+	if (d->result == NULL || json_parse(&op->cx, &op->arena, d->result, strlen(d->result), &root) != RC_OK)
+		return;
+	for (size_t i = 0; json_member(root, i, &key, &value); i++)
+		if (!text_eq(key, "remote_id") && !text_eq(key, "remote_url"))
+			op_input(op, arena_printf(&op->arena, "%s%s", prefix, key), json_text(value));
+}
+
+#define THREAD_MAX 200
+
+static void family_inputs(struct op *op, struct db_conn *c)
+{
+	struct delivery d = op->d;
+
+	op_input(op, "post.kind", d.kind);
+	for (int i = 0; i < THREAD_MAX && d.parent_id != NULL; i++) {
+		const char *id = d.parent_id;
+
+		d = (struct delivery){0};
+		if (!delivery_load(c, id, op->d.owner.organization_id, &op->arena, &d))
+			return;
+		if (i == 0)
+			result_inputs(op, "parent.", &d);
+		if (d.parent_id == NULL)
+			result_inputs(op, "root.", &d);
 	}
 }
 
-static void content_inputs(struct op *op)
+static void content_inputs(struct op *op, struct db_conn *c)
 {
 	struct jv root;
 
@@ -220,10 +259,11 @@ static void content_inputs(struct op *op)
 	op_input(op, "text", op->d.text);
 	op_input(op, "link", json_text(json_get(root, "link")));
 	json_inputs(op, "options.", json_get(root, "options"));
-	media_inputs(op, json_get(root, "media"));
+	media_inputs(op, json_get(root, "media"), json_get(root, "thumbnails"));
 	op_input(op, "target.id", op->d.target_id);
 	op_input(op, "delivery.id", op->d.id);
 	op_input_int(op, "post.created_at", op->d.created_at);
+	family_inputs(op, c);
 }
 
 /* What the published delivery left, for remove and edit. */
@@ -293,7 +333,7 @@ struct op *op_of_delivery(struct engine *e, struct db_conn *c, const char *deliv
 		op_free(op);
 		return NULL;
 	}
-	content_inputs(op);
+	content_inputs(op, c);
 	return op;
 }
 

@@ -11,6 +11,7 @@
 #include "core/base/jsonw.h"
 #include "core/base/text.h"
 #include "core/model/post.h"
+#include "core/model/post_child.h"
 
 #define BIT(s) (1u << (s))
 
@@ -35,7 +36,7 @@ static const struct { const char *name; unsigned leaves_to; const char *event; }
 	[DELIVERY_PUBLISHED] = {"published", 0, "delivery.published"},
 	[DELIVERY_FAILED] = {"failed", BIT(DELIVERY_QUEUED), "delivery.failed"},
 	[DELIVERY_CANCELED] = {"canceled", 0, NULL},
-	[DELIVERY_SKIPPED] = {"skipped", 0, NULL},
+	[DELIVERY_SKIPPED] = {"skipped", BIT(DELIVERY_PENDING), NULL},	/* a child, when its parent is tried again */
 };
 
 const char *delivery_state_name(enum delivery_state s) { return states[s].name; }
@@ -137,8 +138,12 @@ static void followed(struct db_conn *c, const struct delivery_move *m, int64_t n
 	if (m->to == DELIVERY_PUBLISHED)
 		db_run(c, "UPDATE connection SET published_at = ?1 WHERE id = (SELECT connection_id FROM delivery WHERE id = ?2)"
 		       " AND organization_id = ?3", "iss", now, m->id, m->owner->organization_id);
-	if (m->to == DELIVERY_PUBLISHED || m->to == DELIVERY_FAILED || m->to == DELIVERY_CANCELED || m->to == DELIVERY_SKIPPED)
-		post_children(c, m->id, m->to == DELIVERY_PUBLISHED, now);
+	if (m->to == DELIVERY_PUBLISHED)
+		post_child_queue(c, m->id, m->owner->organization_id, now);
+	else if (delivery_final(m->to))
+		post_child_skip(c, m->id, m->owner->organization_id, now);
+	else if (m->from == DELIVERY_FAILED)
+		post_child_restore(c, m->id, m->owner->organization_id, now);
 	/* last: it counts what the lines above have moved */
 	if (m->post_id != NULL)
 		post_derive_id(c, m->post_id, now);

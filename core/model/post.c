@@ -167,15 +167,3 @@ void post_derive(struct db_conn *c, const char *delivery_id, int64_t now)
 		post_derive_id(c, post_id, now);
 	arena_free(&a);
 }
-
-void post_children(struct db_conn *c, const char *delivery_id, bool published, int64_t now)
-{
-	if (published) {
-		db_run(c, "UPDATE delivery SET state = 'queued', due_at = ?2, version = version + 1, updated_at = ?2"
-		       " WHERE id = (SELECT id FROM delivery WHERE parent_delivery_id = ?1 AND state = 'pending' ORDER BY ordinal LIMIT 1)",
-		       "si", delivery_id, now);
-		return;
-	}
-	db_run(c, "UPDATE delivery SET state = 'skipped', reason = 'parent', due_at = NULL, version = version + 1, updated_at = ?2"
-	       " WHERE parent_delivery_id = ?1 AND state = 'pending'", "si", delivery_id, now);
-}

@@ -21,53 +21,62 @@ struct acting {
 	int64_t now;
 };
 
-/* Children first: an act upon the parent moves those that still wait, and they have been asked by then. */
-static const char **list_ids(const struct acting *g, int *ret_count)
+struct listed { const char *id; bool child; };
+
+/* As they are shown: each root, then what hangs below it. */
+static struct listed *list_all(const struct acting *g, int *ret_count)
 {
 	int64_t size = db_number(g->c, 0, "SELECT COUNT(*) FROM delivery WHERE post_id = ?1 AND organization_id = ?2", "ss", g->act->id,
 				 g->act->owner->organization_id);
-	const char **ids = arena_array(g->act->arena, const char *, size + 1);
+	struct listed *list = arena_array(g->act->arena, struct listed, size + 1);
 	int n = 0;
-	STMT_AUTO struct stmt *s = db_query(g->c,
-		"SELECT id FROM delivery WHERE post_id = ?1 AND organization_id = ?2"
-		" ORDER BY CASE WHEN parent_delivery_id IS NULL THEN 1 ELSE 0 END, ordinal, id", "ss", g->act->id, g->act->owner->organization_id);
+	STMT_AUTO struct stmt *s = db_query(g->c, POST_TREE " SELECT delivery, level FROM tree ORDER BY " POST_TREE_ORDER, "ss", g->act->id,
+					    g->act->owner->organization_id);
 
-	while (n < size && db_next(s))
-		ids[n++] = db_dup(s, 0, g->act->arena);
+	while (n < size && db_next(s)) {
+		list[n].id = db_dup(s, 0, g->act->arena);
+		list[n++].child = db_int(s, 1) > 0;
+	}
 	*ret_count = n;
-	return ids;
+	return list;
 }
 
 typedef bool act_fn(struct acting *g, struct delivery *d);
 
 /* True: it was moved. */
-static bool act_one(struct acting *g, act_fn *fn, const char *id, const char **ret_status)
+static bool act_one(struct acting *g, act_fn *fn, const char *id)
 {
 	struct delivery d = {0};
-	bool done;
 
-	if (!delivery_load(g->c, id, g->act->owner->organization_id, g->act->arena, &d))
-		return false;
-	done = fn(g, &d);
-	delivery_load(g->c, id, g->act->owner->organization_id, g->act->arena, &d);
-	*ret_status = delivery_state_name(d.state);
-	return done;
+	return delivery_load(g->c, id, g->act->owner->organization_id, g->act->arena, &d) && fn(g, &d);
+}
+
+/* What lies deepest first: an act upon a parent moves what waits below it, and that has been asked by then. */
+static void act_each(struct acting *g, act_fn *fn, const struct listed *list, int n, bool children)
+{
+	for (int i = children ? n - 1 : 0; i >= 0 && i < n; i += children ? -1 : 1)
+		if (list[i].child == children)
+			g->act->list[i].done = act_one(g, fn, list[i].id);
 }
 
 static enum rc act_all(struct acting *g, act_fn *fn)
 {
 	struct post_act *act = g->act;
 	int n;
-	const char **ids = list_ids(g, &n);
+	const struct listed *list = list_all(g, &n);
 
 	act->list = arena_array(g->act->arena, struct post_acted, n + 1);
-	act->count = act->done = 0;
+	act->count = n;
+	act->done = 0;
+	act_each(g, fn, list, n, true);
+	act_each(g, fn, list, n, false);
 	for (int i = 0; i < n; i++) {
-		struct post_acted *one = &act->list[act->count++];
+		struct delivery d = {0};
 
-		one->delivery_id = ids[i];
-		one->done = act_one(g, fn, ids[i], &one->status);
-		act->done += one->done;
+		delivery_load(g->c, list[i].id, act->owner->organization_id, act->arena, &d);
+		act->list[i].delivery_id = list[i].id;
+		act->list[i].status = delivery_state_name(d.state);
+		act->done += act->list[i].done;
 	}
 	return db_rc(g->c) == RC_OK ? RC_OK : db_fail(g->cx, g->c);
 }

@@ -13,7 +13,9 @@
 #include "core/base/buf.h"
 #include "core/base/text.h"
 #include "core/io/vault.h"
+#include "core/model/media.h"
 #include "core/model/post.h"
+#include "core/model/post_child.h"
 
 #define HASH_BYTES 16	/* of SHA-256: enough to tell contents of one account apart, and half the index */
 
@@ -50,6 +52,11 @@ void post_hash(struct post_target *t, const char *link, const char *media)
 	add_words(&text, link);
 	add_words(&text, media);
 	add_words(&text, t->text);
+	for (int i = 0; i < t->child_count; i++) {
+		add_words(&text, t->children[i].kind);
+		add_words(&text, t->children[i].media);
+		add_words(&text, t->children[i].text);
+	}
 	vault_sha256(buf_text(&text), text.len, sum);
 	text_hex(&hex, sum, HASH_BYTES);
 	snprintf(t->hash, sizeof t->hash, "%s", buf_text(&hex));
@@ -61,7 +68,7 @@ static enum rc refuse_duplicate(struct cx *cx, struct db_conn *c, struct post_ne
 {
 	STMT_AUTO struct stmt *s = db_query(c,
 		"SELECT id, post_id FROM delivery WHERE connection_id = ?1 AND content_hash = ?2 AND created_at > ?3 AND organization_id = ?4"
-		" AND state NOT IN ('failed', 'canceled', 'skipped') AND post_id <> ?5 LIMIT 1", "ssiss",
+		" AND parent_delivery_id IS NULL AND state NOT IN ('failed', 'canceled', 'skipped') AND post_id <> ?5 LIMIT 1", "ssiss",
 		t->connection_id, t->hash, now - POST_DUPLICATE_MS, p->owner.organization_id, except);
 
 	if (p->allow_duplicate || !db_next(s))
@@ -115,6 +122,15 @@ static void insert_post(struct db_conn *c, const struct post_new *p, int64_t now
 	       (int64_t)p->stop_on_failure, p->tags, p->metadata, now);
 }
 
+/* Inside the transaction: what was planned with may have gone since. */
+static enum rc hold_media(struct cx *cx, struct db_conn *c, const struct post_new *p)
+{
+	for (int i = 0; i < p->media_count; i++)
+		if (!media_hold(c, &p->owner, p->media_ids[i], p->id))
+			return fail_code(cx, RC_NOT_FOUND, "media_not_found", "media", "The media item %s is gone.", p->media_ids[i]);
+	return RC_OK;
+}
+
 static void insert_delivery(struct db_conn *c, const struct post_new *p, int ordinal, int64_t now)
 {
 	const struct post_target *t = &p->targets[ordinal];
@@ -129,6 +145,7 @@ static void insert_delivery(struct db_conn *c, const struct post_new *p, int ord
 	       "sssisissssssssooisi", id, p->owner.organization_id, p->owner.app_id, p->owner.live, p->id, (int64_t)ordinal, t->connection_id,
 	       t->platform, t->provider, t->target_id, t->text, t->content, t->hash, draft ? "pending" : "queued", t->scheduled_at,
 	       draft ? 0 : due, due + p->max_late_ms, p->on_missed, now);
+	post_child_insert(c, p, t, id, now);
 }
 
 enum rc post_create(struct cx *cx, struct db_conn *c, struct post_new *p, int64_t now)
@@ -145,6 +162,8 @@ enum rc post_create(struct cx *cx, struct db_conn *c, struct post_new *p, int64_
 		rc = refuse_duplicate(cx, c, p, &p->targets[i], "", now);
 		insert_delivery(c, p, i, now);
 	}
+	if (rc == RC_OK)
+		rc = hold_media(cx, c, p);
 	if (rc != RC_OK)
 		return rc;
 	post_announce(c, p->id, text_eq(p->mode, "schedule") ? "post.scheduled" : "post.created", NULL, now);
@@ -184,7 +203,8 @@ static enum rc refuse_begun(struct cx *cx, struct db_conn *c, const struct post_
 {
 	STMT_AUTO struct stmt *s = db_query(c,
 		"SELECT COUNT(*), COALESCE(SUM(CASE WHEN state IN ('pending', 'queued') AND claimed_at IS NULL THEN 1 ELSE 0 END), 0)"
-		" FROM delivery WHERE post_id = ?1 AND organization_id = ?2", "ss", p->id, p->owner.organization_id);
+		" FROM delivery WHERE post_id = ?1 AND organization_id = ?2 AND parent_delivery_id IS NULL", "ss", p->id,
+		p->owner.organization_id);
 
 	if (!db_next(s))
 		return db_fail(cx, c);
@@ -197,21 +217,26 @@ static enum rc refuse_begun(struct cx *cx, struct db_conn *c, const struct post_
 /* state and claimed_at once more in the WHERE: the fence of an edit. */
 static enum rc edit_delivery(struct cx *cx, struct db_conn *c, const struct post_new *p, int ordinal, int64_t now)
 {
+	char id[ID_MAX] = "";
 	const struct post_target *t = &p->targets[ordinal];
 	int64_t due = t->scheduled_at > 0 ? t->scheduled_at : now;
-	int64_t n = db_run(c,
+	STMT_AUTO struct stmt *s = db_query(c,
 		"UPDATE delivery SET text = ?4, content = ?5, content_hash = ?6, scheduled_at = ?7,"
 		" due_at = CASE WHEN state = 'queued' THEN ?8 ELSE NULL END, late_after = ?9, on_missed = ?10, target_id = ?11,"
 		" content_version = content_version + 1, claim = claim + 1, version = version + 1, updated_at = ?12"
 		" WHERE post_id = ?1 AND ordinal = ?2 AND organization_id = ?3 AND connection_id = ?13"
-		" AND state IN ('pending', 'queued') AND claimed_at IS NULL", "sissssoiissis",
+		" AND parent_delivery_id IS NULL AND state IN ('pending', 'queued') AND claimed_at IS NULL RETURNING id", "sissssoiissis",
 		p->id, (int64_t)ordinal, p->owner.organization_id, t->text, t->content, t->hash, t->scheduled_at, due, due + p->max_late_ms,
 		p->on_missed, t->target_id, now, t->connection_id);
 
-	if (n == 1)
-		return RC_OK;
-	return n < 0 ? db_fail(cx, c)
-		: fail_code(cx, RC_CONFLICT, "post_not_editable", NULL, "A delivery of this post has begun.");
+	if (!db_next(s))
+		return db_rc(c) != RC_OK ? db_fail(cx, c)
+			: fail_code(cx, RC_CONFLICT, "post_not_editable", NULL, "A delivery of this post has begun.");
+	snprintf(id, sizeof id, "%s", db_text_or(s, 0, ""));
+	while (db_next(s))
+		;
+	post_child_edit(c, p, t, id, now);
+	return db_rc(c) == RC_OK ? RC_OK : db_fail(cx, c);
 }
 
 /* A draft that got its time. */
@@ -228,6 +253,10 @@ enum rc post_edit(struct cx *cx, struct db_conn *c, struct post_new *p, int64_t 
 	int64_t n;
 
 	p->existing_id[0] = '\0';
+	if (rc == RC_OK) {
+		media_release(c, &p->owner, p->id);
+		rc = hold_media(cx, c, p);
+	}
 	for (int i = 0; i < p->target_count && rc == RC_OK; i++) {
 		rc = edit_delivery(cx, c, p, i, now);
 		if (rc == RC_OK)

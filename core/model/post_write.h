@@ -18,13 +18,22 @@
 #define POST_MAX_LATE_MS (6ll * 3600 * 1000)
 #define POST_DUPLICATE_MS (24ll * 3600 * 1000)
 
+/* What follows the post on the same account: an item of its thread, or the first comment. */
+struct post_child {
+	const char *kind;			/* thread | first_comment */
+	const char *text, *content;
+	const char *media;			/* digests, for the hash; may be NULL */
+};
+
 /* One account the post goes to, with everything resolved for it. */
 struct post_target {
 	const char *connection_id, *platform, *provider, *target_id;
 	const char *text, *content;		/* content: JSON {"link"?, "options", "media"} */
 	int64_t scheduled_at;			/* 0: as soon as possible */
 	const char *param;			/* where it stands in the request, as "targets[1]"; may be NULL */
-	char hash[65];				/* post_hash: of what must not be sent twice */
+	const struct post_child *children;	/* the thread in its order, then the comment */
+	int child_count;
+	char hash[65];				/* post_hash: of what must not be sent twice, children included */
 };
 
 struct post_new {
@@ -37,18 +46,20 @@ struct post_new {
 	bool stop_on_failure, allow_duplicate;
 	struct post_target *targets;
 	int target_count;
+	const char *const *media_ids;		/* items it holds, each once */
+	int media_count;
 	char id[ID_MAX];			/* result */
 	char existing_id[ID_MAX];		/* of the post in the way, after external_post_id_taken or duplicate_content */
 };
 
-/* Fills hash: blanks that do not show make no difference, options neither. */
+/* Fills hash, when children are set: blanks that do not show make no difference, options neither.  media: digests. */
 void post_hash(struct post_target *t, const char *link, const char *media);
 
 /* What post_create would find in its way, without writing: on any connection.  Codes external_post_id_taken,
  * duplicate_content. */
 enum rc post_conflicts(struct cx *cx, struct db_conn *c, struct post_new *p, int64_t now);
 
-/* The same codes. */
+/* The same codes, and media_not_found if an item went meanwhile. */
 enum rc post_create(struct cx *cx, struct db_conn *c, struct post_new *p, int64_t now);
 
 /* A post as its row stands; texts in the arena. */

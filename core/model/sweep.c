@@ -9,6 +9,7 @@
 #include "core/model/connect.h"
 #include "core/model/event.h"
 #include "core/model/post.h"
+#include "core/model/post_child.h"
 
 #define ROUND 200
 #define SETTLE_MS 60000
@@ -95,23 +96,25 @@ static void expire_sessions(struct db_conn *c, int64_t now)
 static void cancel_disconnected(struct db_conn *c, int64_t now)
 {
 	ARENA_AUTO struct arena a;
-	const char *posts[ROUND];
+	struct late gone[ROUND];
 	int n = 0;
 
-	arena_init(&a, 65536);
+	arena_init(&a, 1u << 20);
 	{
 		STMT_AUTO struct stmt *s = db_query(c,
 			"UPDATE delivery SET state = 'canceled', due_at = NULL, deadline_at = NULL, claim = claim + 1, version = version + 1,"
 			" updated_at = ?1 WHERE id IN (SELECT d.id FROM connection n JOIN delivery d ON d.connection_id = n.id WHERE"
 			" n.status = 'disconnected' AND n.disconnected_at <= ?2 AND d.state = 'blocked' AND d.reason = 'disconnected' LIMIT 200)"
-			" RETURNING post_id", "ii", now, now - DISCONNECTED_MS);
+			" RETURNING id, post_id, organization_id", "ii", now, now - DISCONNECTED_MS);
 
 		while (db_next(s))
 			if (n < ROUND)
-				posts[n++] = db_dup(s, 0, &a);
+				gone[n++] = (struct late){.id = db_dup(s, 0, &a), .post_id = db_dup(s, 1, &a), .owner = {db_dup(s, 2, &a), NULL, 0}};
 	}
-	for (int i = 0; i < n; i++)
-		post_derive_id(c, posts[i], now);
+	for (int i = 0; i < n; i++) {
+		post_child_skip(c, gone[i].id, gone[i].owner.organization_id, now);
+		post_derive_id(c, gone[i].post_id, now);
+	}
 }
 
 /* Operations that nobody has in hand any more (their rows could once not be written): what they meant to do may

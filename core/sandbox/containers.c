@@ -8,6 +8,7 @@
 #include "core/base/text.h"
 #include "core/sandbox/handlers.h"
 #include "core/sandbox/publish.h"
+#include "core/sandbox/store.h"
 
 struct job { const struct draft *draft; const struct caller *who; const char *status; char id[ID_MAX]; int64_t ready_at; };
 
@@ -19,6 +20,7 @@ static enum rc add(struct cx *cx, struct db_conn *db, void *arg)
 	db_run(db, "INSERT INTO container (id, account_id, page_id, text, media_ids, marker, status, ready_at)"
 	       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)", "sssssssi", j->id, j->who->account, d->page, d->text, d->media,
 	       d->marker, j->status, j->ready_at);
+	sandbox_reply_add(db, j->id, d->parent);
 	return db_fail(cx, db);
 }
 
@@ -85,7 +87,8 @@ void sandbox_containers_publish(struct call *c)
 
 	{
 		DB_READ_AUTO struct db_conn *db = db_take(c->s->db);
-		STMT_AUTO struct stmt *q = db_query(db, "SELECT text, media_ids, marker, page_id FROM container WHERE id = ?1"
+		STMT_AUTO struct stmt *q = db_query(db, "SELECT text, media_ids, marker, page_id,"
+						    " (SELECT parent_id FROM reply WHERE reply.id = container.id) FROM container WHERE id = ?1"
 						    " AND account_id = ?2", "ss", c->id, c->who.account);
 
 		if (db_next(q)) {
@@ -93,6 +96,7 @@ void sandbox_containers_publish(struct call *c)
 			d.media = db_dup(q, 1, c->r->arena);
 			d.marker = db_dup(q, 2, c->r->arena);
 			d.page = db_dup(q, 3, c->r->arena);
+			d.parent = db_dup(q, 4, c->r->arena);
 		}
 	}
 	if (d.text)

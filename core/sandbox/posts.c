@@ -12,6 +12,7 @@
 #define TEXT_MAX 20000
 #define MEDIA_IDS_MAX 20
 #define LIST_MAX 200
+#define ROW "SELECT id, text, created_at, marker, status, media_ids, (SELECT parent_id FROM reply WHERE reply.id = post.id) FROM post"
 
 static bool media_ready(struct call *c, const char *id)
 {
@@ -46,13 +47,25 @@ static bool media_read(struct call *c, struct jv body, const char **ret)
 	return true;
 }
 
+/* A post of this account that is published and not deleted. */
+static bool parent_is_there(struct call *c, const char *id)
+{
+	DB_READ_AUTO struct db_conn *db = db_take(c->s->db);
+
+	if (id == NULL || db_number(db, 0, "SELECT count(*) FROM post WHERE id = ?1 AND account_id = ?2 AND status = 'published'"
+				    " AND deleted_at IS NULL", "ss", id, c->who.account) > 0)
+		return true;
+	call_error(c, 404, "parent_not_found", "The post this answers to is not there.");
+	return false;
+}
+
 bool sandbox_draft_read(struct call *c, struct draft *ret)
 {
 	struct draft d = { .page = c->who.page };
 	struct jv body;
 
 	if (!call_body(c, &body) || !call_text(c, body, "text", TEXT_MAX, &d.text) ||
-	    !call_text(c, body, "marker", 255, &d.marker) || !call_text(c, body, "page_id", 63, &d.page) ||
+	    !call_text(c, body, "marker", 255, &d.marker) || !call_text(c, body, "parent_id", 63, &d.parent) || !call_text(c, body, "page_id", 63, &d.page) ||
 	    !media_read(c, body, &d.media))
 		return false;
 	if (!d.text && text_eq(d.media, "[]")) {
@@ -65,6 +78,8 @@ bool sandbox_draft_read(struct call *c, struct draft *ret)
 		call_error(c, 404, "page_not_found", "This token has no such page.");
 		return false;
 	}
+	if (!parent_is_there(c, d.parent))
+		return false;
 	*ret = d;
 	return true;
 }
@@ -96,6 +111,7 @@ static void row_write(struct call *c, struct jsonw *w, struct stmt *q)
 	jsonw_text(w, "url", buf_text(&url));
 	jsonw_text(w, "marker", db_text(q, 3));
 	jsonw_text(w, "status", db_text(q, 4));
+	jsonw_text(w, "parent_id", db_text(q, 6));
 	jsonw_raw(w, "media_ids", db_text(q, 5), strlen(db_text(q, 5)));
 }
 
@@ -114,7 +130,7 @@ void sandbox_posts_list(struct call *c)
 		return;
 	}
 	db = db_take(c->s->db);
-	q = db_query(db, "SELECT id, text, created_at, marker, status, media_ids FROM post WHERE account_id = ?1 AND page_id = ?2"
+	q = db_query(db, ROW " WHERE account_id = ?1 AND page_id = ?2"
 		     " AND created_at >= ?3 AND created_at <= ?4 AND status = 'published' AND deleted_at IS NULL"
 		     " ORDER BY sequence DESC LIMIT ?5", "ssiii", c->who.account, page, since,
 		     clock_now() - c->who.search_lag_ms, (int64_t)LIST_MAX);
@@ -140,7 +156,7 @@ static void not_found(struct call *c)
 void sandbox_posts_get(struct call *c)
 {
 	DB_READ_AUTO struct db_conn *db = db_take(c->s->db);
-	STMT_AUTO struct stmt *q = db_query(db, "SELECT id, text, created_at, marker, status, media_ids FROM post WHERE id = ?1"
+	STMT_AUTO struct stmt *q = db_query(db, ROW " WHERE id = ?1"
 					    " AND account_id = ?2 AND status <> 'late' AND deleted_at IS NULL", "ss", c->id,
 					    c->who.account);
 

@@ -109,6 +109,7 @@ static void post_add(struct db_conn *c, const struct job *j, const char *status,
 	       " created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)", "sssssssssssi", j->post,
 	       j->who->account, d->page, d->text, d->media, d->marker, status, d->key, d->container, j->who->family,
 	       j->address, now);
+	sandbox_reply_add(c, j->post, d->parent);
 	if (d->container)
 		db_run(c, "UPDATE container SET post_id = ?2, status = CASE WHEN ?3 = 'late' THEN status ELSE ?3 END WHERE id = ?1",
 		       "sss", d->container, j->post, status);

@@ -9,6 +9,7 @@
 
 struct draft {
 	const char *text, *media, *marker, *page;	/* media: a JSON array as text; marker may be NULL */
+	const char *parent;		/* the post it answers to, or NULL */
 	const char *key;		/* NULL: no idempotency */
 	const char *container;		/* NULL: a direct post */
 };

@@ -49,6 +49,9 @@ static const char *const schema[] = {
 	" text TEXT NOT NULL, media_ids TEXT NOT NULL, marker TEXT, status TEXT NOT NULL, post_id TEXT,"
 	" ready_at INTEGER NOT NULL) STRICT",
 
+	/* what a post or a container answers to; none of those that stand alone */
+	"CREATE TABLE IF NOT EXISTS reply (id TEXT PRIMARY KEY, parent_id TEXT NOT NULL) STRICT",
+
 	/* commits that happen later than their request: see late.c */
 	"CREATE TABLE IF NOT EXISTS late (post_id TEXT PRIMARY KEY, due_at INTEGER NOT NULL) STRICT",
 	"CREATE INDEX IF NOT EXISTS late_due ON late (due_at)",
@@ -143,6 +146,12 @@ enum rc sandbox_account_put(struct cx *cx, struct db_conn *c, const struct accou
 	if (db_next(q))
 		snprintf(ret_id, ID_MAX, "%s", db_text(q, 0));
 	return db_fail(cx, c);
+}
+
+void sandbox_reply_add(struct db_conn *c, const char *id, const char *parent)
+{
+	if (parent != NULL)
+		db_run(c, "INSERT INTO reply (id, parent_id) VALUES (?1, ?2)", "ss", id, parent);
 }
 
 void sandbox_ledger_add(struct db_conn *c, const struct ledger_entry *e)

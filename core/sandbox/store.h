@@ -33,6 +33,9 @@ struct ledger_entry {
 };
 void sandbox_ledger_add(struct db_conn *c, const struct ledger_entry *e);	/* inside a closure, after the post's row; errors stick to c */
 
+/* Inside a closure: a post or container answers to a post; NULL: to none. */
+void sandbox_reply_add(struct db_conn *c, const char *id, const char *parent);
+
 /* Inside a closure: forgets everything; the ledger's rows stay and are hidden behind a mark. */
 enum rc sandbox_store_reset(struct cx *cx, struct db_conn *c);
 

@@ -12,6 +12,7 @@
 #include "core/model/grant.h"
 #include "core/model/operation.h"
 #include "core/model/organization.h"
+#include "core/model/post_write.h"
 
 #define WAIT_MS 20000
 
@@ -311,6 +312,54 @@ enum rc rig_post_write(struct cx *cx, struct db_conn *c, void *arg)
 	       " provider, ?3, ?7, 'h', 'queued', ?4, 'publish', ?5, ?5 FROM connection WHERE id = ?6",
 	       "sssiiss", p->delivery, p->post, p->text, due, now, p->connection,
 	       p->content != NULL ? p->content : "{\"options\":{},\"media\":[]}");
+	return db_fail(cx, c);
+}
+
+#define PLAIN "{\"options\":{},\"media\":[]}"
+
+static void thread_fill(const struct rig_thread *t, struct arena *a, struct post_target *target)
+{
+	int n = t->items + t->comment;
+	struct post_child *children = arena_array(a, struct post_child, n + 1);
+
+	for (int i = 0; i < n; i++)
+		children[i] = i < t->items
+			? (struct post_child){"thread", arena_printf(a, "%s %d", t->text, i + 2), PLAIN, NULL}
+			: (struct post_child){"first_comment", arena_printf(a, "%s c", t->text), PLAIN, NULL};
+	*target = (struct post_target){.connection_id = t->connection, .platform = "sandbox", .provider = "sandbox", .text = t->text,
+		.content = PLAIN, .children = children, .child_count = n};
+	post_hash(target, NULL, NULL);
+}
+
+static bool whose(struct db_conn *c, const char *connection, struct arena *a, struct owner *ret)
+{
+	STMT_AUTO struct stmt *s = db_query(c, "SELECT organization_id, app_id, live FROM connection WHERE id = ?1", "s", connection);
+
+	if (!db_next(s))
+		return false;
+	*ret = (struct owner){db_dup(s, 0, a), db_dup(s, 1, a), db_int(s, 2)};
+	return true;
+}
+
+enum rc rig_thread_write(struct cx *cx, struct db_conn *c, void *arg)
+{
+	struct rig_thread *t = arg;
+	ARENA_AUTO struct arena a;
+	struct post_target target;
+	struct post_new p = {.mode = "now", .text = t->text, .body = "{}", .on_missed = "publish", .max_late_ms = POST_MAX_LATE_MS,
+		.allow_duplicate = true, .targets = &target, .target_count = 1};
+	enum rc rc;
+
+	arena_init(&a, 1u << 20);
+	MUST(whose(c, t->connection, &a, &p.owner));
+	thread_fill(t, &a, &target);
+	rc = post_create(cx, c, &p, clock_now());
+	if (rc != RC_OK)
+		return rc;
+	STMT_AUTO struct stmt *s = db_query(c, "SELECT id FROM delivery WHERE post_id = ?1 AND parent_delivery_id IS NULL", "s", p.id);
+	MUST(db_next(s));
+	snprintf(t->post, ID_MAX, "%s", p.id);
+	snprintf(t->delivery, ID_MAX, "%s", db_text_or(s, 0, ""));
 	return db_fail(cx, c);
 }
 

@@ -56,6 +56,9 @@ void rig_clone(struct rig *r, const char *connection, int n);
 
 struct rig_post { const char *connection, *text, *content; int64_t due; char post[ID_MAX], delivery[ID_MAX]; };
 enum rc rig_post_write(struct cx *cx, struct db_conn *c, void *arg);	/* a closure; arg is a rig_post; due 0: now, content NULL: none */
+/* A post with `items` further items of a thread and maybe a comment, whose texts are the post's with " 2", " 3" and " c". */
+struct rig_thread { const char *connection, *text; int items; bool comment; char post[ID_MAX], delivery[ID_MAX]; };
+enum rc rig_thread_write(struct cx *cx, struct db_conn *c, void *arg);
 void rig_post(struct rig *r, const char *connection, const char *text, struct rig_post *ret);
 
 /* Waits until a query with one text parameter gives a text; 20 s at most, then false and the last text into got. */

@@ -86,7 +86,8 @@ TEST(what_is_misspelt_is_refused_by_name)
 
 TEST(a_provider_whose_limits_are_misspelt_is_refused)
 {
-	static const char describe[] = "{\"name\":\"A\",\"operations\":[],\"connect\":{\"method\":\"form\"},\"hosts\":[],\"media\":{\"max_item\":1}}";
+	static const char describe[] = "{\"name\":\"A\",\"operations\":[],\"connect\":{\"method\":\"form\"},\"hosts\":[],"
+		"\"media\":{\"max_item\":1}}";
 	struct platform *p;
 
 	cx_init(&cx, "test");
@@ -109,8 +110,10 @@ TEST(an_accounts_own_limits_replace_those_of_their_path)
 }
 
 static const char *const vain[] = {
-	NULL, "", "nonsense", "[]", "{\"text.max\":\"many\"}", "{\"text.max\":\"-1\"}", "{\"text.maximum\":\"1\"}", "{\"max\":\"1\"}", "{\"text.\":\"1\"}",
-	"{\"media.image.max\":\"1\"}", "{\"media.gif.max_bytes\":\"1\"}", "{\"media.imag.max_bytes\":\"1\"}", "{\"media.image.x.max_bytes\":\"1\"}",
+	NULL, "", "nonsense", "[]", "{\"text.max\":\"many\"}", "{\"text.max\":\"-1\"}", "{\"text.maximum\":\"1\"}",
+	"{\"max\":\"1\"}", "{\"text.\":\"1\"}",
+	"{\"media.image.max\":\"1\"}", "{\"media.gif.max_bytes\":\"1\"}", "{\"media.imag.max_bytes\":\"1\"}",
+	"{\"media.image.x.max_bytes\":\"1\"}",
 	"{\"text.count\":\"letters\"}", "{\"text.max\":{}}", "{\"media.video.max_frame_rate\":\"1e99\"}",
 };
 

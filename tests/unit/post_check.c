@@ -32,8 +32,8 @@ static struct check begin(const char *text, const char *media, const char *optio
 	arena_free(&arena);
 	arena_init(&arena, 4u << 20);
 	cx_init(&cx, "test");
-	snprintf(describe, sizeof describe, "{\"name\":\"Net\",\"operations\":[],\"connect\":{\"method\":\"form\"},\"hosts\":[],\"text\":%s,\"media\":%s,"
-		 "\"capabilities\":{},\"options\":%s}", text, media, options);
+	snprintf(describe, sizeof describe, "{\"name\":\"Net\",\"operations\":[],\"connect\":{\"method\":\"form\"},\"hosts\":[],\"text\":%s,"
+		 "\"media\":%s,\"capabilities\":{},\"options\":%s}", text, media, options);
 	CHECK_SAY(platform_read(&cx, "net", "1", describe, &platform) == RC_OK, "%s", cx.words);
 	memset(&got, 0, sizeof got);
 	return (struct check){.platform = platform, .arena = &arena, .report = note};
@@ -120,7 +120,8 @@ TEST(an_accounts_own_limit_counts)
 
 /* ---- media ----------------------------------------------------------------------------------------- */
 
-#define NET "{\"max_items\":4,\"max_images\":3,\"max_videos\":1,\"alt_max\":5,\"image\":{\"mime\":[\"image/png\",\"image/jpeg\"],\"max_bytes\":1000," \
+#define NET "{\"max_items\":4,\"max_images\":3,\"max_videos\":1,\"alt_max\":5," \
+	"\"image\":{\"mime\":[\"image/png\",\"image/jpeg\"],\"max_bytes\":1000," \
 	"\"min_width\":10,\"min_height\":8,\"max_width\":4000,\"max_height\":3000,\"max_pixels\":9000000,\"min_ratio\":0.8,\"max_ratio\":1.91}," \
 	"\"video\":{\"mime\":[\"video/mp4\"],\"max_bytes\":5000,\"min_duration_ms\":1000,\"max_duration_ms\":60000,\"max_frame_rate\":60}}"
 #define STILL "{\"image\":{\"mime\":[\"image/gif\",\"image/png\"]}}"
@@ -141,7 +142,8 @@ static const struct { const char *media; struct check_media items[6]; int n; con
 	{"{}", {IMG(1)}, 1, "media_type_unsupported", "net.media.type", "media[0]", "Net takes no media"},
 	{"{}", {HIDDEN}, 1, "media_type_unsupported", "net.media.type", "media[0]", "Net takes no media"},
 	{NET, {GIF}, 1, "media_type_unsupported", "net.media.type", "media[0]", "type gif; Net takes image, video"},
-	{NET, {IMAGE("image/webp", NULL, 500, 100, 100)}, 1, "media_type_unsupported", "net.media.image.mime", "media[0]", "image/png, image/jpeg"},
+	{NET, {IMAGE("image/webp", NULL, 500, 100, 100)}, 1, "media_type_unsupported", "net.media.image.mime", "media[0]",
+		"image/png, image/jpeg"},
 	{NET, {IMG(500), IMG(1001)}, 2, "media_too_large", "net.media.image.max_bytes", "media[1]", "1001 bytes; Net allows at most 1000"},
 	{NET, {SIZED(9, 9)}, 1, "media_dimensions", "net.media.image.min_width", "media[0]", "9 pixels; Net allows no less than 10"},
 	{NET, {SIZED(4001, 2200)}, 1, "media_dimensions", "net.media.image.max_width", "media[0]", "4001"},
@@ -155,7 +157,8 @@ static const struct { const char *media; struct check_media items[6]; int n; con
 	{NET, {VID(500, 999, 0)}, 1, "media_duration", "net.media.video.min_duration_ms", "media[0]", "999 ms"},
 	{NET, {VID(500, 60001, 0)}, 1, "media_duration", "net.media.video.max_duration_ms", "media[0]", "60001 ms; Net allows at most 60000"},
 	{NET, {VID(500, 5000, 120000)}, 1, "media_frame_rate", "net.media.video.max_frame_rate", "media[0]", "120.000"},
-	{NET, {IMAGE("image/png", "123456", 500, 100, 100)}, 1, "text_too_long", "net.media.alt_max", "media[0].altText", "6 characters; Net allows 5"},
+	{NET, {IMAGE("image/png", "123456", 500, 100, 100)}, 1, "text_too_long", "net.media.alt_max", "media[0].altText",
+		"6 characters; Net allows 5"},
 	{NET, {IMG(1), IMG(1), IMG(1), IMG(1)}, 4, "media_too_many", "net.media.max_images", "media[3]",
 		"4 images; Net allows 3"},
 	{NET, {VID(1, 5000, 0), VID(1, 5000, 0)}, 2, "media_too_many", "net.media.max_videos", "media[1]", "2 videos; Net allows 1"},
@@ -193,16 +196,20 @@ TEST(media_are_judged_by_every_bound)
 
 /* ---- options --------------------------------------------------------------------------------------- */
 
-#define OPTIONS "[{\"name\":\"visibility\",\"type\":\"enum\",\"values\":[\"public\",\"private\"]},{\"name\":\"poll\",\"type\":\"list\",\"once\":true}," \
+#define OPTIONS "[{\"name\":\"visibility\",\"type\":\"enum\",\"values\":[\"public\",\"private\"]}," \
+	"{\"name\":\"poll\",\"type\":\"list\",\"once\":true}," \
 	"{\"name\":\"title\",\"type\":\"text\",\"required\":true,\"once\":true},{\"name\":\"lang\",\"type\":\"text\",\"default\":\"en\"}]"
 
 static const struct { bool child; const char *layers[3], *wanted; int issues; } layered[] = {
-	{false, {"{\"title\":\"T\",\"visibility\":\"private\"}", NULL, NULL}, "{\"visibility\":\"private\",\"title\":\"T\",\"lang\":\"en\"}", 0},
-	{false, {"{\"title\":\"T\"}", "{\"visibility\":\"private\",\"title\":\"U\"}", NULL}, "{\"visibility\":\"private\",\"title\":\"T\",\"lang\":\"en\"}", 0},
+	{false, {"{\"title\":\"T\",\"visibility\":\"private\"}", NULL, NULL},
+		"{\"visibility\":\"private\",\"title\":\"T\",\"lang\":\"en\"}", 0},
+	{false, {"{\"title\":\"T\"}", "{\"visibility\":\"private\",\"title\":\"U\"}", NULL},
+		"{\"visibility\":\"private\",\"title\":\"T\",\"lang\":\"en\"}", 0},
 	{false, {NULL, "{\"visibility\":\"private\"}", NULL}, "{\"visibility\":\"private\",\"lang\":\"en\"}", 1},
 	{false, {NULL, "{\"visibility\":\"secret\",\"title\":\"T\",\"color\":1}", NULL}, "{\"title\":\"T\",\"lang\":\"en\"}", 2},
 	/* a child has what its post has, but for what is meant once, and says nothing twice */
-	{true, {NULL, "{\"visibility\":\"private\",\"title\":\"T\",\"poll\":[\"a\"]}", "{\"lang\":\"de\"}"}, "{\"visibility\":\"private\",\"lang\":\"de\"}", 0},
+	{true, {NULL, "{\"visibility\":\"private\",\"title\":\"T\",\"poll\":[\"a\"]}", "{\"lang\":\"de\"}"},
+		"{\"visibility\":\"private\",\"lang\":\"de\"}", 0},
 	{true, {"{\"poll\":[\"b\"]}", "{\"poll\":[\"a\"]}", NULL}, "{\"poll\":\"b\",\"lang\":\"en\"}", 0},
 	{true, {"{\"visibility\":\"public\"}", "{\"visibility\":\"private\"}", NULL}, "{\"visibility\":\"public\",\"lang\":\"en\"}", 0},
 	{true, {NULL, "{\"visibility\":\"secret\",\"color\":1}", NULL}, "{\"lang\":\"en\"}", 0},

@@ -197,7 +197,7 @@ UNUSED static struct post post(const char *id)
 	return p;
 }
 
-static const char *nth(const char *post_id, int ordinal)
+UNUSED static const char *nth(const char *post_id, int ordinal)
 {
 	struct db_conn *c = db_take(store.db);
 	const char *id;

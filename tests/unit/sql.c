@@ -58,8 +58,6 @@ static const struct exception { const char *file, *part, *reason; } exceptions[]
 	{"core/model/post.c", "SELECT MIN(p.organization_id), MIN(p.status)", FOLLOWS},
 	{"core/model/post.c", "SELECT organization_id, app_id, live, end_user_id, status", FOLLOWS},
 	{"core/model/post.c", "SELECT post_id FROM delivery WHERE id = ?1", FOLLOWS},
-	{"core/model/post.c", "UPDATE delivery SET state = 'queued', due_at = ?2", FOLLOWS},
-	{"core/model/post.c", "UPDATE delivery SET state = 'skipped', reason = 'parent'", FOLLOWS},
 	{"core/model/sweep.c", "UPDATE delivery SET overdue = 1", SWEEP},
 	{"core/model/sweep.c", "UPDATE auth_grant SET status = 'closed'", SWEEP},
 	{"core/model/sweep.c", "UPDATE connect_session SET status = 'expired'", SWEEP},
