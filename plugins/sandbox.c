@@ -57,7 +57,8 @@ static const struct error {
 } errors[] = {
 	{ "invalid_token", MPS_AUTH }, { "token_revoked", MPS_REVOKED }, { "invalid_grant", MPS_REVOKED },
 	{ "rate_limited", MPS_LIMIT }, { "policy", MPS_REJECTED }, { "gone", MPS_REJECTED }, { "not_found", MPS_REJECTED },
-	{ "page_not_found", MPS_REJECTED }, { "parent_not_found", MPS_REJECTED }, { "invalid_request", MPS_REJECTED }, { "invalid_media", MPS_REJECTED },
+	{ "page_not_found", MPS_REJECTED }, { "parent_not_found", MPS_REJECTED },
+	{ "invalid_request", MPS_REJECTED }, { "invalid_media", MPS_REJECTED },
 	{ "unsupported_media_type", MPS_REJECTED }, { "invalid_client", MPS_REJECTED }, { "unknown_magic", MPS_REJECTED },
 	{ "not_ready", MPS_REJECTED }, { "invalid_code", MPS_REJECTED }, { NULL, 0 }
 };

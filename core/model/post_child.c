@@ -25,11 +25,11 @@ static void insert(const struct making *m, const struct post_child *k, int ordin
 	const struct owner *o = &m->p->owner;
 
 	id_new(id, "dlv");
-	db_run(m->c, "INSERT INTO delivery (id, organization_id, app_id, live, post_id, parent_delivery_id, ordinal, kind, connection_id, platform,"
-	       " provider, target_id, text, content, content_hash, content_version, state, on_missed, created_at, updated_at)"
+	db_run(m->c, "INSERT INTO delivery (id, organization_id, app_id, live, post_id, parent_delivery_id, ordinal, kind, connection_id,"
+	       " platform, provider, target_id, text, content, content_hash, content_version, state, on_missed, created_at, updated_at)"
 	       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, '', ?15, 'pending', ?16, ?17, ?17)",
-	       "sssississsssssisi", id, o->organization_id, o->app_id, o->live, m->p->id, parent_id, (int64_t)ordinal, k->kind, m->t->connection_id,
-	       m->t->platform, m->t->provider, m->t->target_id, k->text, k->content, m->version, m->p->on_missed, m->now);
+	       "sssississsssssisi", id, o->organization_id, o->app_id, o->live, m->p->id, parent_id, (int64_t)ordinal, k->kind,
+	       m->t->connection_id, m->t->platform, m->t->provider, m->t->target_id, k->text, k->content, m->version, m->p->on_missed, m->now);
 }
 
 /* False: there is none of this kind below the parent yet. */

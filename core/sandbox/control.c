@@ -72,7 +72,8 @@ void sandbox_control_ledger(struct call *c)
 	}
 	db = db_take(c->s->db);
 	q = db_query(db, "SELECT l.sequence, l.at, l.post_id, l.account_id, l.page_id, l.text, l.media_ids, l.key, l.container_id,"
-		     " l.token_family, l.ip_connection, a.name, (SELECT parent_id FROM reply r WHERE r.id = l.post_id) FROM ledger l LEFT JOIN account a ON a.id = l.account_id"
+		     " l.token_family, l.ip_connection, a.name,"
+		     " (SELECT parent_id FROM reply r WHERE r.id = l.post_id) FROM ledger l LEFT JOIN account a ON a.id = l.account_id"
 		     " WHERE l.sequence > ?1 AND l.sequence > coalesce((SELECT value FROM mark WHERE name = 'ledger'), 0)"
 		     " AND (?2 = '' OR instr(l.text, ?2) > 0) AND (?3 IS NULL OR a.name = ?3) ORDER BY l.sequence LIMIT ?4",
 		     "issi", from, text, account, (int64_t)LEDGER_MAX);

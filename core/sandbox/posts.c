@@ -65,7 +65,8 @@ bool sandbox_draft_read(struct call *c, struct draft *ret)
 	struct jv body;
 
 	if (!call_body(c, &body) || !call_text(c, body, "text", TEXT_MAX, &d.text) ||
-	    !call_text(c, body, "marker", 255, &d.marker) || !call_text(c, body, "parent_id", 63, &d.parent) || !call_text(c, body, "page_id", 63, &d.page) ||
+	    !call_text(c, body, "marker", 255, &d.marker) ||
+	    !call_text(c, body, "parent_id", 63, &d.parent) || !call_text(c, body, "page_id", 63, &d.page) ||
 	    !media_read(c, body, &d.media))
 		return false;
 	if (!d.text && text_eq(d.media, "[]")) {
