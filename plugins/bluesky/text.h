@@ -79,13 +79,15 @@ static int ends_tag(const char *s)
 	return 0;
 }
 
-/* Without the punctuation that ends a sentence, and a bracket that was opened before the link. */
+/* Without the punctuation that ends a sentence, and without a bracket that was opened before the link. */
 static size_t link_trim(const char *s, size_t n, size_t least)
 {
-	while (n > least && strchr(".,;:!?'\"", s[n - 1]))
-		n--;
-	if (n > least && s[n - 1] == ')' && !memchr(s, '(', n))
-		n--;
+	int open = 0;
+
+	for (size_t i = 0; i < n; i++)
+		open += s[i] == '(' ? 1 : s[i] == ')' ? -1 : 0;
+	while (n > least && (strchr(".,;:!?'\"", s[n - 1]) || (s[n - 1] == ')' && open < 0)))
+		open += s[--n] == ')';
 	return n;
 }
 
