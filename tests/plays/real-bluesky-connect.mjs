@@ -23,6 +23,9 @@ async function made(promise, status) {
 	return answer.json;
 }
 
+// The way by app password: the second of the page's two forms.
+const form = (browser) => browser.forms.findIndex((f) => 'password' in f.fields);
+
 const found = (text) => {
 	try {
 		return execFileSync('grep', ['-rlF', '-e', text, server.folder]).toString();
@@ -37,16 +40,16 @@ test('a wrong app password is told, the right one connects, and it rests nowhere
 	const s = await made(org.live.post('/v1/connect-sessions', { externalUserId: 'ada', platform: 'bluesky', redirectUrl: back }), 201);
 	const browser = new Browser();
 	await browser.get(s.connectUrl);
-	await browser.submit({ identifier: 'ada.test', password: 'wrong-canary-word' });
+	await browser.submit({ identifier: 'ada.test', password: 'wrong-canary-word' }, form(browser));
 	await browser.follow(server.url);
 	assert.match(browser.page.text, /did not accept/, browser.page.text);
 	assert.equal(browser.page.status, 422);
-	assert.equal(browser.forms[0].fields.identifier, 'ada.test', 'what is no secret need not be entered again');
-	assert.equal(browser.forms[0].fields.password, '');
+	assert.equal(browser.forms[form(browser)].fields.identifier, 'ada.test', 'what is no secret need not be entered again');
+	assert.equal(browser.forms[form(browser)].fields.password, '');
 	assert.match(browser.page.text, /name="password"[^>]*aria-invalid="true"/);
 	const { status, error } = await made(org.live.get(`/v1/connect-sessions/${s.id}`), 200);
 	assert.deepEqual([status, error.code], ['failed', 'credential_invalid']);
-	await browser.submit({ identifier: '@ada.test', password: ada.appPassword });
+	await browser.submit({ identifier: '@ada.test', password: ada.appPassword }, form(browser));
 	await browser.follow(server.url);
 	const end = new URL(browser.location ?? assert.fail(browser.page.text));
 	assert.equal(end.searchParams.get('status'), 'success');
