@@ -19,6 +19,7 @@ LDLIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lcivetweb -lunistring
 
 core    := $(filter-out core/main.c,$(wildcard core/base/*.c core/io/*.c core/model/*.c core/engine/*.c \
            core/sandbox/*.c core/api/*.c core/dashboard/*.c))
+probesrc := $(wildcard core/probe/*.c) core/base/probed.c
 hostsrc := $(wildcard core/host/*.c) $(filter-out core/base/zone.c core/base/tzif.c core/base/embed.c,$(wildcard core/base/*.c))
 plugin  := $(patsubst plugins/%.c,$(B)/plugins/%.so,$(wildcard plugins/*.c))
 obj      = $(patsubst %.c,$(B)/obj/%.o,$(1))
@@ -26,7 +27,7 @@ testso  := $(patsubst tests/plugins/%.c,$(B)/tests/plugins/%.so,$(wildcard tests
 unit    := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*.c))
 
 .PHONY: crash fail-build all help setup demo test test-long audit bench check clean install unit
-all: $(B)/mypostshare $(B)/libexec/mypostshare-host $(plugin) $(B)/try
+all: $(B)/mypostshare $(B)/libexec/mypostshare-host $(B)/libexec/mypostshare-probe $(plugin) $(B)/try
 
 help:
 	@sed -n 's/^#   //p; s/^\([a-z-]*\):.*## /  \1\t/p' Makefile
@@ -38,6 +39,10 @@ $(B)/mypostshare: $(call obj,$(wildcard core/*.c) $(core)) $(B)/obj/embed.o
 $(B)/libexec/mypostshare-host: $(call obj,$(hostsrc))
 	@mkdir -p $(@D)
 	$(CC) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $^ -lsodium -lunistring -ldl
+
+$(B)/libexec/mypostshare-probe: $(call obj,$(probesrc))
+	@mkdir -p $(@D)
+	$(CC) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $^
 
 $(B)/try: $(call obj,$(wildcard sdk/try/*.c) $(filter-out core/host/main.c,$(hostsrc)))
 	@mkdir -p $(@D)
@@ -89,6 +94,11 @@ hostunit := $(call obj,$(filter-out core/host/main.c,$(hostsrc)) sdk/try/action.
 $(B)/unit/host_%: tests/unit/host_%.c tests/unit/test.h $(hostunit)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $< $(hostunit) -lsodium -lunistring
+$(B)/unit/probe: tests/unit/probe.c tests/unit/test.h $(call obj,$(filter-out core/probe/main.c core/base/probed.c,$(probesrc))) $(B)/libcore.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $< $(filter %.o,$^) $(B)/libcore.a $(LDLIBS)
+$(B)/unit/probe: private CPPFLAGS += -DBUILD_FOLDER='"$(B)"'
+$(B)/unit/probe: $(B)/libexec/mypostshare-probe
 $(B)/unit/hostproc: private CPPFLAGS += -DBUILD_FOLDER='"$(B)"'
 $(B)/unit/hostproc: $(B)/libexec/mypostshare-host $(testso)
 unit: $(unit)

@@ -52,6 +52,7 @@ static void process_init(void)
 	}
 	umask(077);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);	/* a file at its limit is a full disk, told by write */
 }
 
 static void log_level_set(const char *name)

@@ -18,6 +18,7 @@
 #include "core/api/connect.h"
 #include "core/base/log.h"
 #include "core/engine/engine.h"
+#include "core/engine/intake.h"
 #include "core/io/control.h"
 #include "core/io/web.h"
 #include "core/model/installation.h"
@@ -32,6 +33,7 @@ struct server {
 	struct child *sandbox;
 	struct platforms *platforms;
 	struct engine *engine;
+	struct intake *intake;
 	struct api api;
 	struct web *web;
 	char url[64];			/* our own address, when no public_url is given */
@@ -112,7 +114,7 @@ static enum rc api_start(struct cx *cx, struct server *s)
 
 	s->api = (struct api){
 		.db = s->store.db, .vault = s->store.vault, .conf = c, .public_url = c->public_url ? c->public_url : s->url,
-		.platforms = s->platforms, .engine = s->engine, .wake = engine_wake, .wait = engine_wait, .metrics = engine_metrics,
+		.platforms = s->platforms, .engine = s->engine, .intake = s->intake, .wake = engine_wake, .wait = engine_wait, .metrics = engine_metrics,
 		.authorize = auth_key, .polls_max = c->threads / 4,
 		.key_per_minute = c->key_per_minute > 0 ? c->key_per_minute : -1,
 		.address_per_minute = c->address_per_minute > 0 ? c->address_per_minute : -1,
@@ -137,6 +139,8 @@ static enum rc parts_open(struct cx *cx, struct server *s)
 	if (rc == RC_OK)
 		rc = engine_start(cx, s);
 	if (rc == RC_OK)
+		rc = intake_open(cx, s->store.db, c, &s->intake);
+	if (rc == RC_OK)
 		rc = api_start(cx, s);
 	s->env = (struct command_env){
 		.db = s->store.db, .vault = s->store.vault, .server = s, .reload = server_reload, .providers = server_providers,
@@ -152,6 +156,7 @@ static void parts_close(struct server *s)
 	if (s->web)
 		api_drain(&s->api);
 	web_close(s->web);
+	intake_close(s->intake);
 	engine_close(s->engine);
 	api_free(&s->api);
 	platforms_drop(s->platforms);

@@ -134,6 +134,8 @@ static const struct field *query_field(const struct route *route, const char *na
 {
 	const struct field *f = field_find(route->query, name);
 
+	if (f && (f->flags & FIELD_HEADER))
+		return NULL;
 	if (!f && (route->flags & ROUTE_PAGED))
 		f = field_find(paged_fields, name);
 	if (!f && (route->flags & ROUTE_LONG_POLL))

@@ -17,6 +17,7 @@
 #include "core/base/id.h"
 #include "core/base/jsonw.h"
 #include "core/engine/engine.h"
+#include "core/engine/intake.h"
 #include "core/io/conf.h"
 #include "core/io/db.h"
 #include "core/io/vault.h"
@@ -46,6 +47,7 @@ struct api {
 	api_authorize_fn *authorize;
 	struct platforms *platforms;
 	struct engine *engine;
+	struct intake *intake;			/* NULL: no media is taken */
 	void (*wake)(struct engine *engine);
 	uint64_t (*wait)(struct engine *engine, uint64_t seen, int ms);	/* as engine_wait */
 	void (*metrics)(struct engine *engine, struct buf *out);	/* more lines for /metrics; may be NULL */
@@ -120,6 +122,9 @@ enum rc api_if_match(struct cx *cx, const struct api_request *r, int64_t version
  * RC_UNAVAILABLE (overloaded) when too many wait.  ready looks at the store each time it is called. */
 typedef bool api_ready_fn(struct api_request *r, void *arg);
 enum rc api_wait(struct api_request *r, api_ready_fn *ready, void *arg);
+/* Around a wait of another kind: it counts among those that wait at once.  overloaded: do not wait, do not end. */
+enum rc api_poll_begin(struct api_request *r);
+void api_poll_end(struct api_request *r);
 
 /*
  * One write.  fn runs in the writer's transaction: it does its effect through c, then writes the answer with

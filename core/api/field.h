@@ -27,7 +27,8 @@ enum field_type {
 
 enum field_flag {
 	FIELD_REQUIRED = 1,
-	FIELD_NULLABLE = 2	/* null is a value: "clear it" in requests, "none" in answers */
+	FIELD_NULLABLE = 2,	/* null is a value: "clear it" in requests, "none" in answers */
+	FIELD_HEADER = 4	/* in a table of the query: a header of the request, which the handler reads; for the document */
 };
 
 struct field {

@@ -106,7 +106,7 @@ static void query_param(struct jsonw *w, const struct field *f)
 	bare.help = NULL;
 	jsonw_object(w, NULL);
 	jsonw_text(w, "name", f->name);
-	jsonw_text(w, "in", "query");
+	jsonw_text(w, "in", f->flags & FIELD_HEADER ? "header" : "query");
 	if (f->help)
 		jsonw_text(w, "description", f->help);
 	if (f->flags & FIELD_REQUIRED)

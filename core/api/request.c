@@ -129,7 +129,7 @@ enum rc api_if_match(struct cx *cx, const struct api_request *r, int64_t version
 
 /* ---- long polls ------------------------------------------------------------------------------------- */
 
-static enum rc poll_begin(struct api_request *r)
+enum rc api_poll_begin(struct api_request *r)
 {
 	if (++r->api->polls <= r->api->polls_max)
 		return RC_OK;
@@ -137,6 +137,11 @@ static enum rc poll_begin(struct api_request *r)
 	metric_add(METRIC_OVERLOADED);
 	r->more.retry_after = 2;
 	return fail_code(r->cx, RC_UNAVAILABLE, "overloaded", "wait", "Too many requests wait at once; ask again without wait, or later.");
+}
+
+void api_poll_end(struct api_request *r)
+{
+	r->api->polls--;
 }
 
 enum rc api_wait(struct api_request *r, api_ready_fn *ready, void *arg)
@@ -148,7 +153,7 @@ enum rc api_wait(struct api_request *r, api_ready_fn *ready, void *arg)
 
 	if (seconds <= 0 || !r->api->wait)
 		return RC_OK;
-	rc = poll_begin(r);
+	rc = api_poll_begin(r);
 	if (rc)
 		return rc;
 	while (!r->api->draining && !ready(r, arg)) {
@@ -158,6 +163,6 @@ enum rc api_wait(struct api_request *r, api_ready_fn *ready, void *arg)
 			break;
 		seen = r->api->wait(r->api->engine, seen, (int)(left < WAIT_SLICE ? left : WAIT_SLICE));
 	}
-	r->api->polls--;
+	api_poll_end(r);
 	return RC_OK;
 }

@@ -34,7 +34,7 @@ struct route {
 	const char *operation;		/* operationId: "cancelPost" */
 	const char *summary;		/* one line */
 	const struct field *fields;	/* of the body; NULL: none */
-	const struct field *query;	/* besides limit, cursor and wait */
+	const struct field *query;	/* besides limit, cursor and wait; FIELD_HEADER: a header */
 	const struct answer *answer;	/* NULL: an object that is not described */
 	int status;			/* of success: 0 is 200 */
 };

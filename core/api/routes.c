@@ -26,5 +26,6 @@ const struct route *const route_tables[] = {
 	operation_routes,
 	event_routes,
 	platform_routes,
+	media_routes,
 	NULL,
 };

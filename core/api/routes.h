@@ -26,5 +26,6 @@ extern const struct route delivery_routes[];
 extern const struct route operation_routes[];
 extern const struct route event_routes[];
 extern const struct route platform_routes[];
+extern const struct route media_routes[];
 
 #endif

@@ -33,7 +33,8 @@ struct conf {
 	int threads, key_per_minute, address_per_minute;	/* limits: 0 is none */
 	/* [vault] */ const char *key_file;
 	int create_key;
-	/* [providers] */ const char *provider_folder, *provider_conf_folder, *host_program;
+	/* [providers] */ const char *provider_folder, *provider_conf_folder, *host_program, *probe_program;
+	/* [media] */ int media_upload_mb, media_quota_mb, media_keep_days, media_fetch_seconds;
 	/* [sandbox] */ int sandbox;		/* run it for test keys: default yes */
 	const char *sandbox_url, *sandbox_public_url, *sandbox_listen, *sandbox_folder;
 	int sandbox_settle_ms;

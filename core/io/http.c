@@ -120,15 +120,21 @@ static bool multi_setup(struct http *h)
 	       curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, IDLE_MAX) == CURLM_OK;
 }
 
-enum rc http_open(struct cx *cx, const struct http_config *config, struct http **ret)
+enum rc http_start(struct cx *cx)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	struct http *h;
-	enum rc rc;
 
 	pthread_once(&once, global_init);
-	if (global_code != CURLE_OK)
-		return fail(cx, RC_IO, "libcurl does not start: %s", curl_easy_strerror(global_code));
+	return global_code == CURLE_OK ? RC_OK : fail(cx, RC_IO, "libcurl does not start: %s", curl_easy_strerror(global_code));
+}
+
+enum rc http_open(struct cx *cx, const struct http_config *config, struct http **ret)
+{
+	struct http *h;
+	enum rc rc = http_start(cx);
+
+	if (rc != RC_OK)
+		return rc;
 	if (config->ca_file != NULL && access(config->ca_file, R_OK) != 0)
 		return fail(cx, RC_INVALID, "the CA file %s cannot be read: %s", config->ca_file, strerror(errno));
 	h = calloc(1, sizeof(*h));

@@ -39,6 +39,8 @@ struct http_target {
 	struct http_address pinned;	/* family 0: any public address */
 };
 
+enum rc http_start(struct cx *cx);	/* libcurl itself, once; before any of its handles */
+
 enum rc http_guard_init(struct cx *cx, struct http_guard *guard, const struct http_config *config);
 void http_guard_free(struct http_guard *guard);
 

@@ -18,7 +18,7 @@
 /* Fields of which a second one would let two readers see two requests. */
 static const char *const single[] = {
 	"Host", "Content-Length", "Content-Type", "Authorization", "Idempotency-Key", "X-Idempotency-Key",
-	"If-Match", "Expect", "Origin", "Range",
+	"If-Match", "Expect", "Origin", "Range", "X-Filename",
 };
 
 static bool token_char(unsigned char c)

@@ -45,6 +45,7 @@ void place_make(const struct bench *b, struct place *p, const char *name, int st
 	fprintf(f, "[server]\nlisten = 127.0.0.1:%d\ndata_folder = data\nkey_per_minute = 0\naddress_per_minute = 0\n", p->port);
 	fprintf(f, "[vault]\ncreate_key = yes\n[providers]\nfolder = %s/plugins\n", b->build);
 	fprintf(f, "host_program = %s/libexec/mypostshare-host\n", b->build);
+	fprintf(f, "probe_program = %s/libexec/mypostshare-probe\n", b->build);
 	fprintf(f, "[sandbox]\nurl = http://127.0.0.1:%d\n", stub_port > 0 ? stub_port : 1);
 	if (fclose(f) != 0)
 		die("%s: %s", p->config, strerror(errno));

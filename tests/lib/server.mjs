@@ -48,7 +48,10 @@ export class Server {
 		const sections = {
 			server: { listen: `127.0.0.1:${this.port}` },
 			vault: { create_key: 'yes' },
-			providers: { folder: join(this.build, 'plugins'), host_program: join(this.build, 'libexec/mypostshare-host') },
+			providers: {
+				folder: join(this.build, 'plugins'), host_program: join(this.build, 'libexec/mypostshare-host'),
+				probe_program: join(this.build, 'libexec/mypostshare-probe'),
+			},
 			sandbox: this.sandboxIsOurs ? { listen: this.sandbox.slice('http://'.length) } : { url: this.sandbox },
 		};
 		if (typeof more === 'object') for (const [name, keys] of Object.entries(more)) sections[name] = { ...sections[name], ...keys };

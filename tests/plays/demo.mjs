@@ -102,6 +102,7 @@ async function ini(sandbox) {
 		'[server]', `listen = 127.0.0.1:${await freePort()}`, `data_folder = ${join(folder, `data-${used}`)}`,
 		'[vault]', 'create_key = yes',
 		'[providers]', `folder = ${resolve(build, 'plugins')}`, `host_program = ${resolve(build, 'libexec/mypostshare-host')}`,
+		`probe_program = ${resolve(build, 'libexec/mypostshare-probe')}`,
 		'[sandbox]', `url = ${sandbox.url}`, '',
 	].join('\n'));
 	return { DEMO_INI: file };

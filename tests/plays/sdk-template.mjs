@@ -26,7 +26,8 @@ async function good(program, args, options) {
 // What tools/install does for `make install`, with the build that is under test.
 await good('tools/install', [build], { env: { ...env, DESTDIR: root, PREFIX: '/opt/mypostshare', UNITDIR: '/etc/systemd/system' } });
 const server = await startServer({ ini: {
-	providers: { folder: join(opt, 'plugins'), host_program: join(opt, 'libexec/mypostshare-host') },
+	providers: { folder: join(opt, 'plugins'), host_program: join(opt, 'libexec/mypostshare-host'),
+		probe_program: join(opt, 'libexec/mypostshare-probe') },
 } });
 after(() => server.stop());
 const org = await server.organization();
