@@ -35,6 +35,9 @@ CREATE INDEX auth_grant_instance ON auth_grant (instance_client_id) WHERE instan
 
 ALTER TABLE connection ADD COLUMN limits TEXT;             -- JSON: results limits.NAME
 ALTER TABLE connection ADD COLUMN limits_at INTEGER;       -- when they are to be read again
+ALTER TABLE connection ADD COLUMN limits_failures INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX connection_limits ON connection (limits_at)
+	WHERE limits_at IS NOT NULL AND status IN ('active', 'expiring') AND paused = 0;
 
 CREATE TABLE media (
 	id TEXT PRIMARY KEY,

@@ -281,6 +281,7 @@ void claim_due(struct engine *e)
 	static const char *const states[] = {"unconfirmed", "awaiting_platform", "awaiting_user", "queued"};
 	struct scan *s = calloc(1, sizeof *s);
 	int limit = e->config.conf->in_flight > 0 ? e->config.conf->in_flight : 1000, open = 0;
+	int64_t limits;
 	int batch = e->config.conf->claim_batch > 0 ? e->config.conf->claim_batch : 200;
 
 	if (s == NULL)
@@ -296,6 +297,9 @@ void claim_due(struct engine *e)
 	s->room = limit - open < batch ? limit - open : batch;
 	claim_operations(s);
 	refresh_due(e, s->c, s->now);
+	limits = limits_due(e, s->c, s->now);
+	if (limits > 0 && limits < s->next)
+		s->next = limits;
 	for (size_t i = 0; i < sizeof states / sizeof states[0] && s->room > 0; i++)
 		claim_state(s, states[i]);
 	db_give(s->c);

@@ -165,6 +165,7 @@ static const struct kind {
 	{"targets", false, NULL, true, targets_effect},
 	{"refresh", true, NULL, false, refresh_effect},
 	{"check", false, NULL, false, check_effect},
+	{"limits", false, NULL, false, limits_effect},
 	{"revoke", false, NULL, false, revoke_effect},
 	{"remove", false, NULL, false, remove_effect},
 	{NULL, false, NULL, false, NULL}
@@ -283,6 +284,8 @@ static enum rc failed_effect(struct cx *cx, struct db_conn *c, struct op *op, in
 		return revoke_effect(cx, c, op, now);
 	if (kind_of(op)->session && awaited(c, op))
 		connect_fail(c, op->row.session_id, op->change.reason, op->cx.words, now);
+	if (text_eq(op->row.kind, "limits"))
+		limits_failed(c, op, now);
 	if (op->change.client_gone)
 		instance_forget(c, op->grant.instance_id, op->row.owner.organization_id, op->grant.id, now);
 	if (text_eq(op->row.kind, "refresh"))
@@ -351,6 +354,12 @@ static bool client_gone(struct op *op, const struct action *a)
 	return true;
 }
 
+/* At an instance a person waits, and its name may be mistyped; limits come back by themselves. */
+static int tries_of(const struct op *op)
+{
+	return text_eq(op->row.kind, "register") ? 1 : text_eq(op->row.kind, "limits") ? 0 : TRIES_MAX;
+}
+
 void connect_fail_class(struct op *op, const struct action *a)
 {
 	bool refresh = text_eq(op->row.kind, "refresh"), at_instance = text_eq(op->row.kind, "register");
@@ -359,8 +368,7 @@ void connect_fail_class(struct op *op, const struct action *a)
 
 	if (client_gone(op, a))
 		return;
-	/* a person waits, and the name of an instance may be mistyped */
-	if (transient(a->class) && safe && op->row.retries < (at_instance ? 1 : TRIES_MAX)) {
+	if (transient(a->class) && safe && op->row.retries < tries_of(op)) {
 		op->row.retries++;
 		op_wait(op, op->retry_after_ms > 0 && op->retry_after_ms < 60000 ? op->retry_after_ms : backoff_ms(op->row.retries), true);
 	} else if (transient(a->class)) {

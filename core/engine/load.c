@@ -130,7 +130,8 @@ bool op_reload_grant(struct op *op)
 static void account_inputs(struct op *op, struct db_conn *c, const char *connection_id)
 {
 	STMT_AUTO struct stmt *s = db_query(c,
-		"SELECT remote_id, username, display_name, account_type, target, status, paused, grant_id, version FROM connection"
+		"SELECT remote_id, username, display_name, account_type, target, status, paused, grant_id, version, limits_failures"
+		" FROM connection"
 		" WHERE id = ?1 AND organization_id = ?2", "ss", connection_id, op->row.owner.organization_id);
 	const char *status;
 
@@ -153,6 +154,7 @@ static void account_inputs(struct op *op, struct db_conn *c, const char *connect
 		op->blocked = "paused";
 	op->row.grant_id = db_dup(s, 7, &op->arena);
 	op->connection_version = db_int(s, 8);
+	op->limits_failures = db_int(s, 9);
 }
 
 /* What was asked for, and what register learned about the instance. */
@@ -371,18 +373,25 @@ struct op *op_of_operation(struct engine *e, struct db_conn *c, const char *oper
 	return op;
 }
 
-struct op *op_of_refresh(struct engine *e, struct db_conn *c, const char *grant_id)
+static void new_operation(struct op *op, const char *kind)
 {
-	struct op *op = op_new(e);
 	int64_t now = clock_now();
 
 	id_new(op->id, "op");
 	op->claimed = true;
 	op->row = (struct operation){
-		.id = op->id, .kind = "refresh", .grant_id = arena_text(&op->arena, grant_id), .status = "running", .phase = "start",
-		.event = "start", .key_number = 1, .created_at = now, .deadline_at = now + operation_lifetime("refresh"),
+		.id = op->id, .kind = kind, .status = "running", .phase = "start", .event = "start", .key_number = 1, .created_at = now,
+		.deadline_at = now + operation_lifetime(kind),
 	};
 	op->phase = op->event = "start";
+}
+
+struct op *op_of_refresh(struct engine *e, struct db_conn *c, const char *grant_id)
+{
+	struct op *op = op_new(e);
+
+	new_operation(op, "refresh");
+	op->row.grant_id = arena_text(&op->arena, grant_id);
 	if (!grant_load(c, grant_id, &op->arena, &op->grant)) {
 		op_free(op);
 		return NULL;
@@ -391,6 +400,32 @@ struct op *op_of_refresh(struct engine *e, struct db_conn *c, const char *grant_
 	op->row.platform = op->grant.platform;
 	op->row.provider = op->grant.provider;
 	if (!gather(op, c)) {
+		op_free(op);
+		return NULL;
+	}
+	return op;
+}
+
+static bool connection_owner(struct op *op, struct db_conn *c, const char *connection_id)
+{
+	STMT_AUTO struct stmt *s = db_query(c, "SELECT organization_id, app_id, live, platform, provider FROM connection WHERE id = ?1", "s",
+					    connection_id);
+
+	if (!db_next(s))
+		return false;
+	op->row.owner = (struct owner){db_dup(s, 0, &op->arena), db_dup(s, 1, &op->arena), db_int(s, 2)};
+	op->row.platform = db_dup(s, 3, &op->arena);
+	op->row.provider = db_dup(s, 4, &op->arena);
+	op->row.connection_id = arena_text(&op->arena, connection_id);
+	return true;
+}
+
+struct op *op_of_limits(struct engine *e, struct db_conn *c, const char *connection_id)
+{
+	struct op *op = op_new(e);
+
+	new_operation(op, "limits");
+	if (!connection_owner(op, c, connection_id) || !gather(op, c) || !op->has_grant) {
 		op_free(op);
 		return NULL;
 	}

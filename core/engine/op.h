@@ -67,6 +67,7 @@ struct op {
 	bool has_grant;
 	const char *account_type, *account_host, *target;
 	const char *auth_host;			/* of the authorization server, where it is another */
+	int64_t limits_failures;		/* of the connection, as it was read */
 	int64_t connection_version;		/* as it was read */
 	const char *blocked;			/* why the connection cannot be used now, or NULL */
 	const struct platform *platform;
@@ -142,6 +143,7 @@ struct engine {
 	int64_t scan_at;			/* next time to look for due rows; 0: now */
 	int64_t scanned_at;			/* when it was last done, by clock_mono */
 	int64_t clean_at;
+	int64_t limits_at;			/* limits are looked for no sooner, by clock_mono */
 	struct org_due *orgs;			/* sorted by id; claimed: number of the last claim */
 	int org_count;
 	uint64_t claim_number;
@@ -162,6 +164,7 @@ struct engine {
 struct op *op_of_delivery(struct engine *e, struct db_conn *c, const char *delivery_id);
 struct op *op_of_operation(struct engine *e, struct db_conn *c, const char *operation_id);
 struct op *op_of_refresh(struct engine *e, struct db_conn *c, const char *grant_id);	/* a new one, not yet stored */
+struct op *op_of_limits(struct engine *e, struct db_conn *c, const char *connection_id);	/* the same */
 bool op_reload_grant(struct op *op);	/* reads grant and secrets again after a refresh */
 void op_free(struct op *op);
 void op_input(struct op *op, const char *key, const char *value);
@@ -241,6 +244,11 @@ void connect_chain(struct db_conn *c, struct op *op, const char *kind, int64_t n
 /* registerop.c: an app of ours at an instance */
 bool register_complete(struct op *op);		/* it brought a client */
 enum rc register_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now);
+
+/* limitsop.c: what an account or its instance allows */
+int64_t limits_due(struct engine *e, struct db_conn *c, int64_t now);	/* begins some that are due; when to look again, 0: never */
+enum rc limits_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now);
+void limits_failed(struct db_conn *c, struct op *op, int64_t now);	/* in an effect */
 
 /* turn.c: the engine without its thread.  One thread calls these, in this order. */
 struct engine *engine_make(const struct engine_config *config);

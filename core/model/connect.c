@@ -150,11 +150,13 @@ static void upsert(struct db_conn *c, const struct session *s, const struct conn
 	{
 		STMT_AUTO struct stmt *q = db_query(c,
 			"INSERT INTO connection (id, organization_id, app_id, live, end_user_id, grant_id, platform, provider, remote_id, target,"
-			" username, display_name, avatar_url, account_type, status, scopes, tags, metadata, checked_at, created_at, updated_at)"
-			" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 'active', ?15, ?16, ?17, ?18, ?18, ?18)"
+			" username, display_name, avatar_url, account_type, status, scopes, tags, metadata, checked_at, limits_at, created_at,"
+			" updated_at)"
+			" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 'active', ?15, ?16, ?17, ?18, ?18, ?18, ?18)"
 			" ON CONFLICT (app_id, live, end_user_id, platform, remote_id) DO UPDATE SET grant_id = ?6, provider = ?8, target = ?10,"
 			" username = ?11, display_name = ?12, avatar_url = ?13, account_type = ?14, status = 'active', status_reason = NULL,"
-			" scopes = ?15, disconnected_at = NULL, checked_at = ?18, version = connection.version + 1, updated_at = ?18 RETURNING id",
+			" scopes = ?15, disconnected_at = NULL, checked_at = ?18, limits_at = ?18, limits_failures = 0,"
+			" version = connection.version + 1, updated_at = ?18 RETURNING id",
 			"sssisssssssssssssi", fresh, s->owner.organization_id, s->owner.app_id, s->owner.live, s->end_user_id, s->grant_id,
 			s->platform, s->provider, a->remote_id, a->target, a->username, a->name, a->avatar_url, a->type, scopes, s->tags,
 			s->metadata, now);

@@ -193,3 +193,39 @@ void connection_check(struct db_conn *c, const struct connection *n, char operat
 
 	operation_start(c, &o, operation_id, operation_lifetime("check"), now);
 }
+
+/* ---- limits ------------------------------------------------------------------------------------------ */
+
+/* As the index connection_limits says it. */
+#define READABLE "n.limits_at IS NOT NULL AND n.status IN ('active', 'expiring') AND n.paused = 0"
+
+struct stmt *connection_limits_due(struct db_conn *c, int64_t now, int limit)
+{
+	return db_query(c,
+		"SELECT n.id, n.provider, g.account_host FROM connection n JOIN auth_grant g ON g.id = n.grant_id AND g.organization_id ="
+		" n.organization_id WHERE " READABLE " AND n.limits_at <= ?1 ORDER BY n.limits_at LIMIT ?2", "ii", now, (int64_t)limit);
+}
+
+int64_t connection_limits_next(struct db_conn *c, int64_t now)
+{
+	return db_number(c, 0, "SELECT MIN(n.limits_at) FROM connection n WHERE " READABLE " AND n.limits_at > ?1", "i", now);
+}
+
+void connection_limits_keep(struct db_conn *c, const char *id, const char *organization_id, const char *grant_id, const char *limits,
+			    int64_t again_at, int64_t now)
+{
+	db_run(c, "UPDATE connection SET version = version + (limits IS NOT ?4), updated_at = CASE WHEN limits IS NOT ?4 THEN ?6 ELSE updated_at"
+	       " END, limits = ?4, limits_at = ?5, limits_failures = 0 WHERE id = ?1 AND organization_id = ?2 AND grant_id = ?3", "ssssii", id,
+	       organization_id, grant_id, limits, again_at, now);
+}
+
+void connection_limits_failed(struct db_conn *c, const char *id, const char *organization_id, int64_t again_at)
+{
+	db_run(c, "UPDATE connection SET limits_at = ?3, limits_failures = limits_failures + 1 WHERE id = ?1 AND organization_id = ?2", "ssi", id,
+	       organization_id, again_at);
+}
+
+void connection_limits_later(struct db_conn *c, const char *id, int64_t again_at)
+{
+	db_run(c, "UPDATE connection SET limits_at = ?2 WHERE id = ?1 AND limits_at < ?2", "si", id, again_at);
+}

@@ -44,6 +44,18 @@ void connection_patch(struct db_conn *c, const struct connection *n, const struc
  */
 void connection_let_go(struct db_conn *c, struct platforms *platforms, const struct connection *n, int64_t now);
 
+/*
+ * The account's own limits (JSON of paths and texts).  due: id, provider and host of those to be read, of all
+ * organizations, longest due first; next: when the next one will be due, 0 if none.
+ */
+struct stmt *connection_limits_due(struct db_conn *c, int64_t now, int limit);
+int64_t connection_limits_next(struct db_conn *c, int64_t now);
+/* What was read with this grant; nothing if it was connected anew meanwhile.  A new version only if it is new. */
+void connection_limits_keep(struct db_conn *c, const char *id, const char *organization_id, const char *grant_id, const char *limits,
+			    int64_t again_at, int64_t now);
+void connection_limits_failed(struct db_conn *c, const char *id, const char *organization_id, int64_t again_at);
+void connection_limits_later(struct db_conn *c, const char *id, int64_t again_at);
+
 /* A live look at the account: the operation that does it. */
 void connection_check(struct db_conn *c, const struct connection *n, char operation_id[ID_MAX], int64_t now);
 

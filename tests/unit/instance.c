@@ -242,3 +242,30 @@ TEST(a_session_that_was_withdrawn_meanwhile_does_not_go_on)
 	rig_visit_connect(&rig, "withdrawn", "wim", con);
 	CHECK_INT(apps() - before, 2);		/* one 503, one that was made */
 }
+
+static enum rc refresh_write(struct cx *cx, struct db_conn *c, void *arg)
+{
+	db_run(c, "UPDATE auth_grant SET expires_at = 1000, refresh_at = 1000 WHERE id = (SELECT grant_id FROM connect_session"
+	       " WHERE id = ?1)", "s", (const char *)arg);
+	return db_fail(cx, c);
+}
+
+/* Its tokens cannot be renewed by anybody any more: the person is asked once, and connects by a new app. */
+TEST(a_refresh_by_a_forgotten_app_asks_the_person)
+{
+	struct rig_visit v;
+	char status[64], *url;
+
+	setup();
+	rig_visit_begin(&rig, "stale", &v);
+	url = rig_visit_redirect(&v);
+	rig_visit_return(&v, url, "sol", status);
+	CHECK_STR(status, "completed");
+	forget(url);
+	free(url);
+	rig_write(&rig, refresh_write, v.session);
+	engine_wake(rig.engine);
+	CHECK(rig_wait(&rig, "SELECT n.status FROM connection n JOIN connect_session s ON s.grant_id = n.grant_id WHERE s.id = ?1", v.session,
+		       "reauth_required", status));
+	CHECK_INT(number(ROWS, "stale"), 0);
+}
