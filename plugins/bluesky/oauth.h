@@ -204,12 +204,13 @@ static mps_next metadata_ask(mps_op *op, const char *host)
 	return mps_send(op, well_known(op, host, "oauth-authorization-server"), MPS_SAFE, "metadata");
 }
 
-/* A name that a person gave may be that of the authorization server itself, which then is no one's resource. */
+/* A name that a person gave may be an alias, or that of the authorization server itself, which is no one's resource: who
+ * signed in there is looked up afterwards. */
 static mps_next authorize_resource(mps_op *op)
 {
 	const char *host = origin_host(op, mps_json(op, "authorization_servers.0")), *of = origin_host(op, mps_json(op, "resource"));
 
-	if (mps_status(op) == 200 && *host && mps_is(of, mps_get(op, "host")))
+	if (mps_status(op) == 200 && *host && (*mps_get(op, "server") || mps_is(of, mps_get(op, "host"))))
 		return metadata_ask(op, host);
 	if (*mps_get(op, "server"))
 		return metadata_ask(op, mps_get(op, "host"));

@@ -10,7 +10,7 @@ const FRAME = { hello: 1, describe: 2, step: 3, action: 4, fault: 5 };
 const REC = {
 	describe: 2, id: 3, fault: 7, kind: 20, phase: 21, event: 22, now: 23, seed: 24, input: 25, state: 26, status: 27,
 	header: 28, body: 29, verb: 40, seconds: 41, class: 42, message: 43, result: 44, warning: 45, token: 46, method: 60,
-	url: 61, urlHandle: 62, reqHeader: 63, reqHeaderHandle: 64, reqBody: 65, reqBodyHandle: 66,
+	url: 61, urlHandle: 62, reqHeader: 63, reqHeaderHandle: 64, reqBody: 65, reqBodyHandle: 66, reqMedia: 67,
 };
 
 function record(kind, key, value) {
@@ -41,8 +41,9 @@ const encodings = {
 	json: (s) => JSON.stringify(s).slice(1, -1),
 };
 
-function requestOf(action, secrets) {
-	const request = { method: '', repeat: '', url: '', headers: [], body: '' };
+function requestOf(action, secrets, media) {
+	const request = { method: '', repeat: '', url: '', headers: [], body: Buffer.alloc(0) };
+	const add = (bytes) => request.body = Buffer.concat([request.body, Buffer.from(bytes)]);
 	const secret = (r) => {
 		if (!Object.hasOwn(secrets, r.value)) throw new Error(`the provider used ${r.value}, which this operation has not`);
 		return encodings[r.key](secrets[r.value]);
@@ -54,8 +55,12 @@ function requestOf(action, secrets) {
 		[REC.urlHandle]: (r) => request.url += secret(r),
 		[REC.reqHeader]: (r) => request.headers.push([r.key, r.value]),
 		[REC.reqHeaderHandle]: (r) => last()[1] += secret(r),
-		[REC.reqBody]: (r) => request.body += r.value,
-		[REC.reqBodyHandle]: (r) => request.body += secret(r),
+		[REC.reqBody]: (r) => add(r.value),
+		[REC.reqBodyHandle]: (r) => add(secret(r)),
+		[REC.reqMedia]: (r) => {
+			const [offset, length] = r.value.split(' ').map(Number);
+			add(media[r.key].subarray(offset, offset + length));
+		},
 	};
 	for (const r of action) put[r.kind]?.(r);
 	return request;
@@ -68,12 +73,26 @@ async function send(request, to) {
 	try {
 		const reply = await fetch(at + url.pathname + url.search, {
 			method: request.method, headers: request.headers, redirect: 'manual',
-			...(request.body && { body: request.body }),
+			...(request.body.length && { body: request.body }),
 		});
 		return { status: reply.status, headers: [...reply.headers], body: await reply.text() };
 	} catch {
 		return null;
 	}
+}
+
+// Puts handles in the place of what the descriptor calls secret in the answer that this phase reads.
+function seal(answer, paths = [], secrets) {
+	if (!paths.length || !answer?.body.startsWith('{')) return;
+	const root = JSON.parse(answer.body);
+	for (const path of paths) {
+		const keys = path.split('.'), last = keys.pop(), at = keys.reduce((o, k) => o?.[k], root);
+		if (typeof at?.[last] !== 'string') continue;
+		const handle = `sec:${Object.keys(secrets).length + 1}`;
+		secrets[handle] = at[last];
+		at[last] = handle;
+	}
+	answer.body = JSON.stringify(root);
 }
 
 function answerRecords(answer) {
@@ -104,6 +123,7 @@ export async function startHost(program, provider) {
 		return got;
 	}
 	const one = (list, kind) => list.find((r) => r.kind === kind)?.value;
+	const all = (list, kind) => Object.fromEntries(list.filter((r) => r.kind === kind).map((r) => [r.key, r.value]));
 	await frame();
 	const about = (await frame()).records;
 
@@ -115,32 +135,44 @@ export async function startHost(program, provider) {
 		return (await frame()).records;
 	}
 
-	// Runs one operation to its end: {verb, class, reason, code, message, retryAfter, results, requests}.
-	async function run(kind, { inputs = {}, secrets = {}, seed = '0'.repeat(64), now = Date.now(), to = {} }) {
-		const kept = new Map(), requests = [];
+	const descriptor = JSON.parse(one(about, REC.describe));
+
+	// Runs one operation to its end: {verb, class, reason, code, message, retryAfter, results, warnings, requests}.  media are
+	// the bytes of its items.  Waits are over at once, by the clock as well.
+	async function run(kind, { inputs = {}, secrets: given = {}, seed = '0'.repeat(64), now = Date.now(), to = {}, media = [] }) {
+		const kept = new Map(), requests = [], results = {}, warnings = {}, secrets = { ...given };
 		let phase = 'start', event = 'start', looking = false, answer = null;
 		for (let n = 0; n < 50; n++) {
 			const action = await step([
 				[REC.kind, '', kind], [REC.phase, '', phase], [REC.event, '', event], [REC.now, '', now], [REC.seed, '', seed],
 				...Object.entries({ ...inputs, ...(looking && { looking: '1' }) }).map(([k, v]) => [REC.input, k, v]),
+				...Object.keys(secrets).filter((name) => name.startsWith('sec:')).map((name) => [REC.input, `handle.${name}`, '1']),
 				...[...kept].map(([k, v]) => [REC.state, k, v]),
 				...answerRecords(answer),
 			]);
 			const verb = one(action, REC.verb);
 			for (const r of action.filter((r) => r.kind === REC.state)) r.value ? kept.set(r.key, r.value) : kept.delete(r.key);
 			if (verb === 'bug') throw new Error(one(action, REC.fault));
+			if (verb === 'wait') {
+				[phase, event, answer] = [one(action, REC.phase), 'timer', null];
+				now += 1000 * one(action, REC.seconds);
+				continue;
+			}
 			if (verb !== 'send') {
 				const failed = action.find((r) => r.kind === REC.class), words = action.find((r) => r.kind === REC.message);
 				return {
 					verb, class: failed?.value, reason: failed?.key, code: words?.key, message: words?.value, requests,
 					retryAfter: one(action, REC.seconds),
-					results: Object.fromEntries(action.filter((r) => r.kind === REC.result).map((r) => [r.key, r.value])),
+					results: { ...results, ...all(action, REC.result) }, warnings: { ...warnings, ...all(action, REC.warning) },
 				};
 			}
-			const request = requestOf(action, secrets);
+			Object.assign(results, all(action, REC.result));
+			Object.assign(warnings, all(action, REC.warning));
+			const request = requestOf(action, secrets, media);
 			requests.push(request);
 			phase = one(action, REC.phase);
 			answer = await send(request, to);
+			seal(answer, descriptor.secret_answers?.[phase], secrets);
 			event = answer ? 'answer' : 'lost';
 			if (!answer && request.repeat === 'safe') throw new Error(`no answer to ${request.method} ${request.url}`);
 			if (!answer) looking = true;
@@ -149,7 +181,7 @@ export async function startHost(program, provider) {
 	}
 
 	return {
-		id: one(about, REC.id), descriptor: JSON.parse(one(about, REC.describe)), run,
+		id: one(about, REC.id), descriptor, run,
 		stop: () => new Promise((resolve) => { child.on('exit', resolve); socket.destroy(); }),
 	};
 }

@@ -1,8 +1,9 @@
-// plugins/bluesky.c in its confined host against the real PDS: connecting, posts whose answers get lost, refresh,
-// removal.  The oracle is the repository as the PDS shows it, never what the provider says.
+// plugins/bluesky.c in its confined host against the real PDS: connecting, posts whose answers get lost, media, mentions,
+// reply gates, refresh, removal.  The oracle is the repository as the PDS shows it, never what the provider says.
 import assert from 'node:assert/strict';
 import { startPds, xrpc } from '../counterparts/bluesky.mjs';
 import { after, curtain, scene } from '../lib/play.mjs';
+import { mp4, png } from '../lib/samples.mjs';
 import { startHost } from '../lib/steps.mjs';
 
 const build = process.env.BUILD ?? 'build';
@@ -11,7 +12,7 @@ after(() => pds.stop());
 const host = await startHost(`${build}/libexec/mypostshare-host`, `${build}/plugins/bluesky.so`);
 after(() => host.stop());
 
-const to = { 'bsky.social': pds.url, [pds.host]: pds.url };
+const to = { 'bsky.social': pds.url, [pds.host]: pds.url, 'video.bsky.app': pds.video };
 const ada = await pds.account('ada.test');
 const account = { 'account.id': ada.did, 'account.host': pds.host, 'account.username': ada.handle };
 const PUT = 'com.atproto.repo.putRecord';
@@ -113,6 +114,96 @@ scene('a reply carries its root and its parent', async () => {
 	assert.deepEqual(leaf.value.reply, {
 		root: { uri: root.remote_id, cid: root['extra.cid'] }, parent: { uri: middle.remote_id, cid: middle['extra.cid'] },
 	});
+});
+
+// A post with these files, each {type, mime, bytes, width, height, alt}.
+const withMedia = (text, files, more = {}) => post(text, { ...more, run: { media: files.map((f) => f.bytes) }, inputs: {
+	...more.inputs, 'media.count': files.length,
+	...Object.fromEntries(files.flatMap((f, i) => Object.entries({ ...f, bytes: f.bytes.length }).map(([k, v]) => [`media.${i}.${k}`, v]))),
+} });
+const picture = (seed) => ({ type: 'image', mime: 'image/png', bytes: png(40, 30, seed), width: 40, height: 30, alt: `Picture ${seed}` });
+const film = (seed) => ({ type: 'video', mime: 'video/mp4', bytes: mp4({ seed, bytes: 4000 }), width: 640, height: 360, alt: 'A film' });
+const shown = async (text) => (await pds.records(ada.did)).find((r) => r.value.text === text)?.value;
+
+// The bytes that the PDS keeps under a blob that a record names.
+async function kept(blob) {
+	const query = new URLSearchParams({ did: ada.did, cid: blob.ref.$link });
+	const reply = await fetch(`${pds.url}/xrpc/com.atproto.sync.getBlob?${query}`, { headers: { connection: 'close' } });
+	return Buffer.from(await reply.arrayBuffer());
+}
+
+scene('images: each one\'s bytes, description and shape lie at the PDS', async () => {
+	const files = [picture(1), picture(2)], { verb } = await host.run('publish', withMedia('two pictures', files));
+	assert.equal(verb, 'done');
+	const { embed } = await shown('two pictures');
+	assert.equal(embed.$type, 'app.bsky.embed.images');
+	for (const [i, { image, alt, aspectRatio }] of embed.images.entries()) {
+		assert.deepEqual([alt, aspectRatio], [files[i].alt, { width: 40, height: 30 }]);
+		assert.ok(files[i].bytes.equals(await kept(image)));
+	}
+});
+
+scene('six images are a gallery, and the only one of a link is its card\'s', async () => {
+	assert.equal((await host.run('publish', withMedia('gallery', [3, 4, 5, 6, 7, 8].map(picture)))).verb, 'done');
+	const { embed } = await shown('gallery');
+	assert.deepEqual([embed.$type, embed.items.length, embed.items[5].alt], ['app.bsky.embed.gallery', 6, 'Picture 8']);
+	const inputs = { link: 'https://example.org/page', 'options.link_thumb': 'true', 'options.link_title': 'A page' };
+	await host.run('publish', withMedia('card', [picture(9)], { inputs }));
+	const { external } = (await shown('card')).embed;
+	assert.deepEqual([external.title, (await kept(external.thumb)).equals(picture(9).bytes)], ['A page', true]);
+});
+
+scene('a lost answer to a post with an image: found, one post', async () => {
+	await pds.fault(PUT, 'lost_after');
+	assert.equal((await host.run('publish', withMedia('picture lost', [picture(10)]))).verb, 'found');
+	assert.equal(await count('picture lost'), 1);
+});
+
+scene('a blob that the PDS has thrown away is brought once more', async () => {
+	await pds.fault(PUT, 'status', { status: 400, body: { error: 'BlobNotFound', message: 'Could not find blob: bafk' } });
+	const { verb, requests } = await host.run('publish', withMedia('picture gone', [picture(11)]));
+	assert.deepEqual([verb, requests.filter((r) => r.url.includes('uploadBlob')).length], ['done', 2]);
+	assert.equal(await count('picture gone'), 1);
+});
+
+scene('a video by the video service, with a token for the account\'s own server', async () => {
+	const { verb } = await host.run('publish', withMedia('a film', [film(1)]));
+	assert.equal(verb, 'done');
+	const { embed } = await shown('a film');
+	assert.deepEqual([embed.$type, embed.alt, embed.aspectRatio], ['app.bsky.embed.video', 'A film', { width: 640, height: 360 }]);
+	assert.ok(film(1).bytes.equals(await kept(embed.video)));
+	assert.equal((await host.run('publish', withMedia('the film again', [film(1)]))).verb, 'done');
+	assert.equal((await shown('the film again')).embed.video.ref.$link, embed.video.ref.$link);
+});
+
+scene('a video that the service cannot process', async () => {
+	await pds.nextVideo([], 'encoding_failure');
+	const { class: c, reason } = await host.run('publish', withMedia('no film', [film(2)]));
+	assert.deepEqual([c, reason, await count('no film')], ['rejected', 'video_unreadable', 0]);
+});
+
+scene('a video directly to the account\'s server', async () => {
+	const { verb, requests } = await host.run('publish', withMedia('direct film', [film(3)], { inputs: { 'setting.video': 'direct' } }));
+	assert.deepEqual([verb, requests.some((r) => r.url.includes('video.bsky.app'))], ['done', false]);
+	assert.ok(film(3).bytes.equals(await kept((await shown('direct film')).embed.video)));
+});
+
+scene('mentions name accounts; a handle that nobody has stays text and is told', async () => {
+	const bob = await pds.account('bob.test'), text = 'Hi @bob.test and @nobody.test';
+	const { verb, warnings } = await host.run('publish', post(text));
+	assert.deepEqual([verb, Object.keys(warnings)], ['done', ['mention_unresolved']]);
+	const { facets } = await shown(text);
+	assert.deepEqual(facets.map((f) => [f.index, f.features[0].did]), [[{ byteStart: 3, byteEnd: 12 }, bob.did]]);
+});
+
+scene('who can reply lies beside the post, under its key', async () => {
+	const { results } = await host.run('publish', post('gated', { inputs: { 'options.reply_gate': 'following' } }));
+	const query = { repo: ada.did, collection: 'app.bsky.feed.threadgate', rkey: results.remote_id.split('/').pop() };
+	const { json } = await xrpc(pds.url, 'GET', 'com.atproto.repo.getRecord', { query });
+	assert.deepEqual([json.value.post, json.value.allow], [results.remote_id, [{ $type: 'app.bsky.feed.threadgate#followingRule' }]]);
+	await pds.fault(PUT, 'lost_after');
+	const lost = await host.run('publish', post('gated and lost', { inputs: { 'options.reply_gate': 'nobody' } }));
+	assert.deepEqual([lost.verb, lost.requests.map((r) => r.repeat), lost.warnings], ['found', ['keyed', 'safe', 'safe'], {}]);
 });
 
 scene('failures are classified by what the PDS really says', async () => {
