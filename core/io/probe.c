@@ -18,11 +18,12 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
-#include "core/base/failpoint.h"
 #include "core/base/log.h"
 
 #define AT_ONCE 4
 #define ANSWER_MS 15000
+#define SLICE_MS 200
+#define END_MS 1000
 
 struct probe { int program; sem_t free; };
 
@@ -101,7 +102,7 @@ static size_t listen_to(int fd, char *line)
 
 		if (left <= 0)
 			return 0;
-		if (poll(&p, 1, (int)left) <= 0)
+		if (poll(&p, 1, (int)(left < SLICE_MS ? left : SLICE_MS)) <= 0)
 			continue;
 		got = read(fd, line + n, PROBED_MAX - n);
 		if (got == 0)
@@ -111,6 +112,17 @@ static size_t listen_to(int fd, char *line)
 		n += got > 0 ? (size_t)got : 0;
 	}
 	return n;
+}
+
+/* It has said all; whether it also ended well is part of the answer. */
+static void end_await(int pid)
+{
+	struct pollfd p = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+
+	if (p.fd < 0)
+		return;
+	(void)poll(&p, 1, END_MS);
+	close(p.fd);
 }
 
 static enum rc judge(struct cx *cx, const char *line, size_t n, int status, struct probed *ret)
@@ -141,6 +153,8 @@ static enum rc ask(struct cx *cx, struct probe *p, int file, int null, int pipes
 	close(pipes[1]);
 	pipes[1] = -1;
 	n = listen_to(pipes[0], line);
+	if (n < PROBED_MAX)
+		end_await(pid);
 	(void)kill(pid, SIGKILL);	/* it is ours until it is waited for; one that has ended is not hurt */
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;

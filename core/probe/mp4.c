@@ -23,7 +23,7 @@ struct track {
 struct movie {
 	struct input *in;
 	int boxes;
-	bool seen, quicktime, still;
+	bool seen, data, quicktime, still;
 	int64_t timescale, duration, fragments;
 	struct track now, best;
 };
@@ -195,6 +195,7 @@ static bool box(struct movie *m, const char type[4], int64_t at, int64_t end, in
 			return leaves[i].read(m, at, end);
 	if (memcmp(type, "trak", 4) == 0)
 		return trak(m, at, end, depth + 1);
+	m->data = m->data || memcmp(type, "mdat", 4) == 0;
 	m->seen = m->seen || memcmp(type, "moov", 4) == 0;
 	for (size_t i = 0; i < sizeof branches / sizeof *branches; i++)
 		if (memcmp(type, branches[i], 4) == 0)
@@ -254,8 +255,8 @@ bool mp4_read(struct input *in, struct probed *p)
 			: unreadable(p, "this video file is damaged or cut off");
 	if (m.still)
 		return unsupported(p, "it is a still picture of a kind that is not taken; send JPEG, PNG or WebP");
-	if (!m.seen)
-		return unreadable(p, "this video file has no movie header: it was not finished, or is cut off");
+	if (!m.seen || !m.data)
+		return unreadable(p, "this video file lacks its header or its data: it was not finished, or is cut off");
 	if (!m.best.picture || m.best.codec[0] == '\0')
 		return unsupported(p, "it holds no video");
 	tell(&m, p);
