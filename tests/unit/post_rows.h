@@ -172,7 +172,7 @@ UNUSED static void put(const char *id, const char *state, int64_t claimed_at, in
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
 
-static struct delivery delivery(const char *id)
+UNUSED static struct delivery delivery(const char *id)
 {
 	struct delivery d = {0};
 	struct db_conn *c = db_take(store.db);

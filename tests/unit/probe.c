@@ -82,7 +82,8 @@ TEST(everything_else_is_unsupported)
 		"just some words that are no picture at all", "%PDF-1.7 ................", "<svg xmlns='http://www.w3.org/2000/svg'/>",
 		"RIFF\x24\0\0\0WAVEfmt ........", "ID3\x03............................", "BM......................",
 	};
-	static const struct movie_sample sound = {"isom", "soun", "mp4a", 0, 0, 2, 25, 0, false}, still = {"heic", "pict", "hvc1", 9, 9, 1, 1, 0, false};
+	static const struct movie_sample sound = {"isom", "soun", "mp4a", 0, 0, 2, 25, 0, false};
+	static const struct movie_sample still = {"heic", "pict", "hvc1", 9, 9, 1, 1, 0, false};
 	struct buf b BUF_AUTO;
 
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
