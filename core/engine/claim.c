@@ -248,8 +248,8 @@ static void start_operation(struct scan *s, const char *id)
 	note_op(s, op);
 	if (text_eq(op->event, "lost"))
 		connect_lost(op);
-	else if (refresh_needed(op, s->now))
-		refresh_wait(op);
+	else if (refresh_needed(op, s->now) || (text_eq(op->row.kind, "revoke") && refresh_running(op)))
+		refresh_wait(op);	/* what is to be taken back is what the refresh brings */
 	else
 		op_step(op, op->event);
 }

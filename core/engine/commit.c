@@ -147,6 +147,7 @@ static enum rc apply(struct cx *cx, struct db_conn *c, struct op *op, int64_t no
 {
 	struct change *ch = &op->change;
 	enum rc rc = RC_OK;
+	bool over;		/* the grant was closed while its tokens were on their way: they are not kept */
 
 	ch->fenced_off = false;
 	if (applied(c, op))
@@ -157,10 +158,11 @@ static enum rc apply(struct cx *cx, struct db_conn *c, struct op *op, int64_t no
 		ch->fenced_off = true;
 		return db_rc(c);
 	}
-	rc = grant_effects(cx, c, op, now);
+	over = ch->tokens && grant_closed(c, &op->grant);
+	rc = over ? RC_OK : grant_effects(cx, c, op, now);
 	if (rc == RC_OK && ch->save)
 		rc = save_row(cx, c, op, now);
-	if (rc == RC_OK && ch->effect != NULL)
+	if (rc == RC_OK && ch->effect != NULL && !over)
 		rc = ch->effect(cx, c, op, now);
 	return rc == RC_OK ? db_rc(c) : rc;
 }

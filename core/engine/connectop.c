@@ -56,8 +56,10 @@ static enum rc authorize_effect(struct cx *cx, struct db_conn *c, struct op *op,
 
 static enum rc refresh_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now)
 {
-	(void)cx, (void)now;
+	(void)cx;
 	facts_keep(c, op);
+	if (op->tokens.scopes != NULL)
+		grant_scopes(c, &op->grant, op->tokens.scopes, now);
 	return RC_OK;
 }
 
@@ -246,8 +248,8 @@ void connect_outcome(struct op *op, const struct action *a)
 	if (text_eq(a->verb, "redirect"))
 		keep_redirect(op);
 	if ((k->tokens && !op->have_tokens) || (k->needs != NULL && result_text(op, k->needs) == NULL)) {
-		connect_failed(op, "platform_rejected", arena_printf(&op->arena, "the platform's answer to %s holds no %s", op->row.kind,
-			       k->tokens ? "access token" : k->needs), false, false);
+		connect_failed(op, "platform_rejected", op->token_fault ? op->token_fault : arena_printf(&op->arena,
+			       "the platform's answer to %s holds no %s", op->row.kind, k->tokens ? "access token" : k->needs), false, false);
 		return;
 	}
 	if (text_eq(op->row.kind, "register") && !register_complete(op)) {

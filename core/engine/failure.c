@@ -284,7 +284,9 @@ void op_refreshed(struct op *op, bool ok)
 	struct action a = {.class = "auth", .reason = "refresh_failed", .message = "the access token could not be renewed", .platform_code = ""};
 
 	op->auth_tried = op->auth_tried || !ok;
-	if (op->blocked != NULL && op->publish && !op->looking && !op->accepted) {
+	if (!ok && op->method == NULL && text_eq(op->row.kind, "revoke"))
+		op_step(op, op->event);		/* old tokens are taken back as well */
+	else if (op->blocked != NULL && op->publish && !op->looking && !op->accepted) {
 		block(op, op->blocked, "platform_auth_failed", a.message, NULL);
 		op_commit(op, AFTER_END);
 	} else if (ok && op->method == NULL) {

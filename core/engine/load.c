@@ -113,11 +113,35 @@ static void read_numbered(struct op *op, struct db_conn *c)
 	buf_wipe(&plain);
 }
 
+static void blocked_by(struct op *op, const char *status, bool paused)
+{
+	if (text_eq(status, "disconnected"))
+		op->blocked = "disconnected";
+	else if (text_eq(status, "reauth_required") || text_eq(status, "revoked"))
+		op->blocked = "reauth";
+	else if (paused)
+		op->blocked = "paused";
+}
+
+/* A refresh takes its time: the person may have let go of the account, or paused it. */
+static void connection_again(struct op *op, struct db_conn *c)
+{
+	STMT_AUTO struct stmt *s = db_query(c, "SELECT status, paused, version FROM connection WHERE id = ?1 AND organization_id = ?2", "ss",
+					    op->row.connection_id, op->row.owner.organization_id);
+
+	if (!db_next(s))
+		return;
+	blocked_by(op, db_text_or(s, 0, ""), db_int(s, 1) != 0);
+	op->connection_version = db_int(s, 2);
+}
+
 bool op_reload_grant(struct op *op)
 {
 	struct db_conn *c = db_take(op->e->db);
 	bool ok = grant_load(c, op->grant.id, &op->arena, &op->grant);
 
+	if (op->row.connection_id != NULL)
+		connection_again(op, c);
 	if (ok) {
 		secret_load(op, c);
 		if (text_eq(op->grant.status, "reauth_required") || text_eq(op->grant.status, "revoked"))
@@ -133,7 +157,6 @@ static void account_inputs(struct op *op, struct db_conn *c, const char *connect
 		"SELECT remote_id, username, display_name, account_type, target, status, paused, grant_id, version, limits_failures"
 		" FROM connection"
 		" WHERE id = ?1 AND organization_id = ?2", "ss", connection_id, op->row.owner.organization_id);
-	const char *status;
 
 	if (!db_next(s)) {
 		op->blocked = "disconnected";
@@ -145,13 +168,7 @@ static void account_inputs(struct op *op, struct db_conn *c, const char *connect
 	op->account_type = db_dup(s, 3, &op->arena);
 	op_input(op, "account.type", op->account_type);
 	op->target = db_dup(s, 4, &op->arena);
-	status = db_text_or(s, 5, "");
-	if (text_eq(status, "disconnected"))
-		op->blocked = "disconnected";
-	else if (text_eq(status, "reauth_required") || text_eq(status, "revoked"))
-		op->blocked = "reauth";
-	else if (db_int(s, 6))
-		op->blocked = "paused";
+	blocked_by(op, db_text_or(s, 5, ""), db_int(s, 6) != 0);
 	op->row.grant_id = db_dup(s, 7, &op->arena);
 	op->connection_version = db_int(s, 8);
 	op->limits_failures = db_int(s, 9);

@@ -106,6 +106,7 @@ struct op {
 	const char *endpoint, *method;		/* of the request under way, for the attempt row */
 	struct grant_tokens tokens;
 	bool have_tokens;
+	const char *token_fault;		/* why the tokens of an answer were not taken */
 	struct buf result, warnings;		/* JSON under construction: object members, list items */
 	struct jv results;			/* row.result parsed, of the text results_of */
 	const char *results_of;
@@ -174,6 +175,7 @@ void op_input_int(struct op *op, const char *key, int64_t value);
 void op_step(struct op *op, const char *event);
 
 /* send.c */
+void op_answer_header(const struct op *op, const char *name, char *out, size_t size);	/* of its last answer; "" if there is none */
 int64_t op_answer_time(const struct op *op);	/* the platform's clock in its last answer (Date); 0: it told none */
 void op_send(struct op *op);			/* the request in op->action (SAFE) or op->intent */
 
@@ -230,6 +232,7 @@ const char *op_error(struct op *op, const char *code, const char *message, const
 /* refresh.c */
 enum rc refresh_lease(struct cx *cx, struct db_conn *c, struct op *op, int64_t now);	/* effect of its first intent */
 bool refresh_needed(const struct op *op, int64_t now);
+bool refresh_running(const struct op *op);	/* of the op's grant, by another op */
 void refresh_wait(struct op *op);		/* the op waits until the grant was refreshed, then op_refreshed */
 void refresh_ended(struct engine *e, const char *grant_id, bool ok);
 void refresh_due(struct engine *e, struct db_conn *c, int64_t now);	/* proactive */

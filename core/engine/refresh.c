@@ -31,6 +31,11 @@ static struct op *running(struct engine *e, const char *grant_id)
 	return NULL;
 }
 
+bool refresh_running(const struct op *op)
+{
+	return running(op->e, op->grant.id) != NULL;
+}
+
 static struct op *start(struct engine *e, struct db_conn *c, const char *grant_id)
 {
 	struct op *op = op_of_refresh(e, c, grant_id);

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
@@ -17,6 +18,7 @@
 #include "core/base/text.h"
 #include "core/model/instance.h"
 
+#define TOKEN_ANSWER_MAX (64u * 1024u)
 #define HANDLE_MAX 28		/* "sec:", 20 digits, NUL */
 
 /* ---- loading --------------------------------------------------------------------------------------- */
@@ -296,6 +298,23 @@ static int64_t jwt_expiry(struct op *op, const char *token)
 	return exp * 1000;
 }
 
+/* What tokens are not taken from: RFC 6749 section 5.1, with some patience for the type's spelling. */
+static const char *token_fault(struct op *op, const struct token_paths *t, struct jv root)
+{
+	const char *type = json_text(json_get(root, "token_type"));
+	const char *wanted = t->type != NULL ? t->type : op->platform->dpop ? "DPoP" : "bearer";
+	char content[100];
+
+	op_answer_header(op, "content-type", content, sizeof content);
+	if (strcasestr(content, "json") == NULL && strcasestr(content, "javascript") == NULL)
+		return "the answer with the tokens is no JSON";
+	if (op->body.len > TOKEN_ANSWER_MAX)
+		return "the answer with the tokens is larger than 64 KiB";
+	if (type != NULL && strcasecmp(type, wanted) != 0)
+		return arena_printf(&op->arena, "the tokens are of type %.40s, not %s", type, wanted);
+	return NULL;
+}
+
 /* Tokens as the descriptor says where they stand; the last 2xx answer of an operation wins. */
 static void read_tokens(struct op *op, const struct token_paths *t, struct jv root)
 {
@@ -304,6 +323,9 @@ static void read_tokens(struct op *op, const struct token_paths *t, struct jv ro
 	int64_t seconds = 0;
 
 	if (access == NULL || access[0] == '\0')
+		return;
+	op->token_fault = token_fault(op, t, root);
+	if (op->token_fault != NULL)
 		return;
 	op->have_tokens = true;
 	bag_put(&op->secrets, REC_STATE, "access", access);
@@ -314,7 +336,7 @@ static void read_tokens(struct op *op, const struct token_paths *t, struct jv ro
 		op->tokens.expires_at = jwt_expiry(op, access);
 	else if (json_int(json_path(root, t->expires_in), &seconds) && seconds > 0)
 		op->tokens.expires_at = clock_now() + seconds * 1000;
-	if (scope != NULL)
+	if (scope != NULL && scope[0] != '\0')
 		op->tokens.scopes = arena_text(&op->arena, scope);
 }
 

@@ -134,8 +134,7 @@ static void note_attempt(struct op *op, const struct http_answer *answer)
 	op->attempt_count++;
 }
 
-/* The value of a header of the last answer; "" if there is none. */
-static void header(const struct op *op, const char *name, char *out, size_t size)
+void op_answer_header(const struct op *op, const char *name, char *out, size_t size)
 {
 	char start[64];
 	const char *line = buf_text(&op->headers);
@@ -154,7 +153,7 @@ static int64_t number_header(const struct op *op, const char *name)
 	char text[64];
 	int64_t value = 0;
 
-	header(op, name, text, sizeof text);
+	op_answer_header(op, name, text, sizeof text);
 	text[strspn(text, "0123456789")] = '\0';
 	return text_int(text, &value) ? value : 0;
 }
@@ -163,7 +162,7 @@ int64_t op_answer_time(const struct op *op)
 {
 	char text[64];
 
-	header(op, "date", text, sizeof text);
+	op_answer_header(op, "date", text, sizeof text);
 	return http_date(text);
 }
 

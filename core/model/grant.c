@@ -102,6 +102,12 @@ static int64_t plan_refresh(int64_t expires_at, int64_t now)
 	return expires_at - ahead - (int64_t)jitter * (ahead / 4) / 65536;
 }
 
+bool grant_closed(struct db_conn *c, const struct grant *g)
+{
+	return db_number(c, 0, "SELECT COUNT(*) FROM auth_grant WHERE id = ?1 AND organization_id = ?2 AND status = 'closed'", "ss", g->id,
+			 g->owner.organization_id) == 1;
+}
+
 enum rc grant_tokens_save(struct cx *cx, struct db_conn *c, struct vault *v, const struct grant *g, const struct buf *bag,
 			  const struct grant_tokens *t, int64_t now)
 {
@@ -118,7 +124,7 @@ enum rc grant_tokens_save(struct cx *cx, struct db_conn *c, struct vault *v, con
 		" account_host = COALESCE(?7, account_host), token_version = token_version + 1, refresh_at = ?8, refresh_operation_id = NULL,"
 		" refresh_failures = 0, refreshed_at = ?9, denied_at = NULL, updated_at = ?9,"
 		" status = CASE WHEN status IN ('reauth_required', 'revoked') THEN 'active' ELSE status END"
-		" WHERE id = ?1 AND organization_id = ?2 AND token_version = ?10",
+		" WHERE id = ?1 AND organization_id = ?2 AND token_version = ?10 AND status <> 'closed'",
 		"ssboissoii", g->id, g->owner.organization_id, sealed.data, sealed.len, t->expires_at, (int64_t)t->refreshable, t->scopes,
 		t->account_host, refresh_at, now, g->token_version);
 	if (n == 0)
@@ -143,8 +149,8 @@ void grant_lease_end(struct db_conn *c, const char *grant_id, const char *operat
 		"ssioi", grant_id, operation_id, (int64_t)failed, retry_at, now);
 }
 
-static void announce(struct db_conn *c, const struct grant *g, const char *connection_id, const char *status, const char *reason,
-		     int64_t now)
+static void announce(struct db_conn *c, const struct grant *g, const char *type, const char *connection_id, const char *status,
+		     const char *reason, int64_t now)
 {
 	BUF_AUTO struct buf data;
 	struct jsonw w;
@@ -160,7 +166,7 @@ static void announce(struct db_conn *c, const struct grant *g, const char *conne
 	jsonw_object_end(&w);
 	jsonw_object_end(&w);
 	jsonw_end(&w);
-	event_add(c, &g->owner, "connection.reauth_required", g->end_user_id, buf_text(&data), now);
+	event_add(c, &g->owner, type, g->end_user_id, buf_text(&data), now);
 }
 
 static void connections_dead(struct db_conn *c, const struct grant *g, const char *status, const char *reason, int64_t now)
@@ -181,8 +187,29 @@ static void connections_dead(struct db_conn *c, const struct grant *g, const cha
 				ids[n++] = db_dup(s, 0, &a);
 	}
 	for (int i = 0; i < n; i++)
-		announce(c, g, ids[i], status, reason, now);
+		announce(c, g, "connection.reauth_required", ids[i], status, reason, now);
 	arena_free(&a);
+}
+
+void grant_scopes(struct db_conn *c, const struct grant *g, const char *scopes, int64_t now)
+{
+	ARENA_AUTO struct arena a;
+	struct changed { const char *id, *status; } changed[256];
+	int n = 0;
+
+	arena_init(&a, 65536);
+	{
+		STMT_AUTO struct stmt *s = db_query(c,
+			"UPDATE connection SET scopes = ?3, version = version + 1, updated_at = ?4 WHERE grant_id = ?1 AND organization_id = ?2"
+			" AND status <> 'disconnected' AND scopes IS NOT ?3 RETURNING id, status",
+			"sssi", g->id, g->owner.organization_id, scopes, now);
+
+		while (db_next(s))
+			if (n < 256)
+				changed[n++] = (struct changed){db_dup(s, 0, &a), db_dup(s, 1, &a)};
+	}
+	for (int i = 0; i < n; i++)
+		announce(c, g, "connection.updated", changed[i].id, changed[i].status, NULL, now);
 }
 
 void grant_dead(struct db_conn *c, const struct grant *g, bool revoked, const char *reason, int64_t now)

@@ -42,9 +42,14 @@ struct grant_tokens {
 enum rc grant_tokens_save(struct cx *cx, struct db_conn *c, struct vault *v, const struct grant *g, const struct buf *bag,
 			  const struct grant_tokens *t, int64_t now);
 
+bool grant_closed(struct db_conn *c, const struct grant *g);	/* now: nothing may be stored with it any more */
+
 /* The refresh lease: true if operation_id now holds it for this token version. */
 bool grant_lease(struct db_conn *c, const struct grant *g, const char *operation_id, int64_t now);
 void grant_lease_end(struct db_conn *c, const char *grant_id, const char *operation_id, bool failed, int64_t retry_at, int64_t now);
+
+/* The platform says now that it grants these: kept with every connection, told where it is a change. */
+void grant_scopes(struct db_conn *c, const struct grant *g, const char *scopes, int64_t now);
 
 /* The grant is dead: its active connections move to reauth_required or revoked, once, with one event each;
  * Their deliveries are blocked when they come due. */

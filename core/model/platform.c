@@ -153,6 +153,7 @@ static void read_paths(struct reading *r, struct jv v, struct token_paths *t)
 	t->expires_in = text_of(r, json_get(v, "expires_in"), "token_answer.expires_in", t->expires_in);
 	t->scope = text_of(r, json_get(v, "scope"), "token_answer.scope", t->scope);
 	t->separator = text_of(r, json_get(v, "scope_separator"), "token_answer.scope_separator", t->separator);
+	t->type = text_of(r, json_get(v, "token_type"), "token_answer.token_type", t->type);
 }
 
 static void read_token_answer(struct reading *r, struct jv v)
@@ -319,7 +320,7 @@ enum rc platform_read_built(struct cx *cx, const char *id, const char *version, 
 	p->version = arena_text(&p->arena, version);
 	p->describe = arena_text(&p->arena, describe);
 	p->sandbox = text_eq(id, "sandbox");
-	p->exchange = p->refresh = (struct token_paths){"access_token", "refresh_token", "expires_in", "scope", " "};
+	p->exchange = p->refresh = (struct token_paths){"access_token", "refresh_token", "expires_in", "scope", " ", NULL};
 	r.rc = json_parse(cx, &p->arena, describe, strlen(describe), &root);
 	if (r.rc == RC_OK && json_type(root) != JSON_OBJECT)
 		refuse(&r, "", "the descriptor must be a JSON object");

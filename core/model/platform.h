@@ -37,7 +37,7 @@ struct platform_option {
 	bool required, once;			/* once: items of a thread and comments do not inherit it */
 	int64_t min, max;
 };
-struct token_paths { const char *access, *refresh, *expires_in, *scope, *separator; };
+struct token_paths { const char *access, *refresh, *expires_in, *scope, *separator, *type; };
 struct secret_paths { const char *phase; const char *const *paths; };
 
 struct platform {

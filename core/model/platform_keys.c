@@ -34,7 +34,7 @@ static const struct key { const char *path; enum kind kind; } keys[] = {
 
 	{ "token_answer", OBJECT }, { "token_answer.exchange", OBJECT }, { "token_answer.refresh", OBJECT },
 	{ "token_answer.*.access", TEXT }, { "token_answer.*.refresh", TEXT }, { "token_answer.*.expires_in", TEXT },
-	{ "token_answer.*.scope", TEXT }, { "token_answer.*.scope_separator", TEXT },
+	{ "token_answer.*.scope", TEXT }, { "token_answer.*.scope_separator", TEXT }, { "token_answer.*.token_type", TEXT },
 	{ "secret_answers", OBJECT }, { "secret_answers.*", TEXTS },
 
 	{ "text", OBJECT }, { "text.max", COUNT }, { "text.count", TEXT }, { "text.max_bytes", COUNT }, { "text.required", BOOL },

@@ -11,7 +11,7 @@
 // answers each with one line; end of input stops it, so it never outlives its test.
 //
 //   {"do":"client","id":"mps","secret":"...","redirect":"http://...","dpop":false,"par":false}
-//   {"do":"fault","path":"/token","mode":"lost_after","count":1,"grant":"refresh_token"}
+//   {"do":"fault","path":"/token","mode":"lost_after","count":1,"skip":0,"grant":"refresh_token"}
 //        lost_after   the server does the work, the connection dies instead of the answer
 //        held         the server does the work, the answer never comes, the connection stays
 //        lost_before  the connection dies and the server never sees the request
@@ -141,7 +141,7 @@ const browsers = /^\/(auth|interaction|session)\b/;	// everything else is called
 
 function takeFault(path, form) {
 	const at = faults.findIndex((f) => path.startsWith(f.path) && (!f.grant || f.grant === form.grant_type));
-	if (at < 0) return null;
+	if (at < 0 || faults[at].skip-- > 0) return null;
 	const fault = faults[at];
 	if (--fault.count <= 0) faults.splice(at, 1);
 	return fault;
@@ -230,7 +230,7 @@ const living = () => [...kept].filter(([key, { until }]) => grantable.includes(k
 
 const orders = {
 	client(client) { kept.set(`Client:${client.id}`, { payload: clientOf(client), until: Infinity }); },
-	fault(fault) { faults.push({ count: 1, ...fault }); },
+	fault(fault) { faults.push({ count: 1, skip: 0, ...fault }); },
 	seen: () => ({ requests: seen }),
 	ledger: () => ({ posts }),
 	expire({ kind = 'AccessToken' }) {

@@ -129,7 +129,7 @@ class Organization {
 	post(connectionId, text) { return made(this.live.post('/v1/posts', { text, targets: [{ connectionId }] }), 202); }
 	async delivery({ id }) { return (await made(this.live.get(`/v1/posts/${id}`), 200)).deliveries[0]; }
 	ends(post, status, ms) { return until(`the post is ${status}`, async () => (await this.delivery(post)).status === status, ms); }
-	async events(type) { return (await made(this.live.get('/v1/events?limit=200'), 200)).data.filter((e) => e.type === type); }
+	events(type) { return made(this.live.get(`/v1/events?limit=200&types=${type}`), 200).then(({ data }) => data); }
 }
 
 export async function made(promise, status) {
