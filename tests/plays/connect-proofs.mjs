@@ -14,7 +14,7 @@ import { Browser, call } from '../lib/http.mjs';
 import { build, startServer } from '../lib/server.mjs';
 import { after, done, test, until } from '../lib/test.mjs';
 
-const AUTH = 'https://auth.proved.test', API = 'https://api.proved.test', PUBLIC = 'https://post.proved.test';
+const API = 'https://api.proved.test', PUBLIC = 'https://post.proved.test';
 const back = 'https://product.example/done';
 const json = (text) => JSON.parse(Buffer.from(text, 'base64url'));
 const made = async (promise, status) => {
@@ -133,6 +133,7 @@ const server_ = http.createServer((req, res) => answer(req, res).catch((error) =
 	res.writeHead(500).end(JSON.stringify({ error: 'fault', words: error.message }));
 }));
 const port = await new Promise((resolve) => server_.listen(0, '127.0.0.1', () => resolve(server_.address().port)));
+const AUTH = `http://127.0.0.1:${port}`;
 after(() => server_.close());
 
 /* ---- our side ---- */
@@ -144,13 +145,11 @@ for (const [from, name] of [['plugins/sandbox.so', 'sandbox.so'], ['tests/plugin
 	copyFileSync(join(build, from), join(folder, 'plugins', name));
 	chmodSync(join(folder, 'plugins', name), 0o644);
 }
-const begin = (more) => startServer({ ini: {
+const begin = () => startServer({ ini: {
 	providers: { folder: join(folder, 'plugins') }, egress: { allow: `127.0.0.1:${port}` },
 	'provider.proved': {
-		'base_url.auth.proved.test': `http://127.0.0.1:${port}`, 'base_url.api.proved.test': `http://127.0.0.1:${port}`,
-		'setting.client_name': 'Northpeak', 'setting.policy_uri': `${PUBLIC}/privacy`,
+		'base_url.api.proved.test': AUTH, 'setting.auth': AUTH, 'setting.client_name': 'Northpeak', 'setting.policy_uri': `${PUBLIC}/privacy`,
 	},
-	...more,
 } });
 const server = await begin();
 after(() => server.stop());
@@ -177,7 +176,7 @@ async function begun(org, browser = new Outside()) {
 	await browser.get((await session(org)).connectUrl);
 	await browser.submit({ handle: 'ada.test' }, 0);
 	assert.equal(browser.page.status, 303, browser.page.text + faults.map(String));
-	assert.ok(browser.location.startsWith(`http://127.0.0.1:${port}/authorize?`), browser.location);
+	assert.ok(browser.location.startsWith(`${AUTH}/authorize?`), browser.location);
 	return browser;
 }
 
@@ -220,8 +219,7 @@ server.configure({
 	providers: { folder: join(folder, 'plugins'), host_program: join(build, 'libexec/mypostshare-host') },
 	egress: { allow: `127.0.0.1:${port}` },
 	'provider.proved': {
-		'base_url.auth.proved.test': `http://127.0.0.1:${port}`, 'base_url.api.proved.test': `http://127.0.0.1:${port}`,
-		'setting.client_name': 'Northpeak', 'setting.policy_uri': `${PUBLIC}/privacy`,
+		'base_url.api.proved.test': AUTH, 'setting.auth': AUTH, 'setting.client_name': 'Northpeak', 'setting.policy_uri': `${PUBLIC}/privacy`,
 	},
 });
 await server.restart();
@@ -283,7 +281,7 @@ test('an account is connected with assertion, pushed request, proofs and facts',
 	assert.deepEqual(asked('/me'), [401, 200], 'another server, another nonce');
 	const [grant] = rows("SELECT facts FROM auth_grant WHERE status = 'active'");
 	assert.deepEqual(JSON.parse(grant.facts), {
-		'oauth.client_id': pushed.client_id, 'oauth.client_auth': 'private_key_jwt', subject: 'did:ada.test', turns: '1',
+		'oauth.client_id': pushed.client_id, 'oauth.client_auth': 'private_key_jwt', subject: 'did:ada.test', auth_host: '127.0.0.1', turns: '1',
 	});
 });
 

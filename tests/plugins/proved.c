@@ -13,12 +13,11 @@ static const char descriptor[] = "{"
 		"{\"name\":\"handle\",\"way\":\"oauth2\",\"label\":\"Handle\",\"max\":100},"
 		"{\"name\":\"name\",\"label\":\"Name\",\"required\":false},"
 		"{\"name\":\"password\",\"way\":\"form\",\"label\":\"App password\",\"secret\":true}]},"
-	"\"hosts\":[\"auth.proved.test\",\"api.proved.test\"],"
+	"\"hosts\":[\"api.proved.test\"],\"user_hosts\":true,"
 	"\"text\":{\"max\":1000,\"required\":true},"
 	"\"capabilities\":{\"text\":true},"
 	"\"dedupe\":{\"default\":{\"class\":\"none\",\"settle_s\":1}}}";
 
-#define ISSUER "https://auth.proved.test"
 #define API "https://api.proved.test"
 
 static mps_next refuse(mps_op *op)
@@ -28,6 +27,12 @@ static mps_next refuse(mps_op *op)
 	int auth = mps_status(op) == 401 && !nonce && !mps_is(mps_kind(op), "exchange");
 
 	return mps_fail(op, auth ? MPS_AUTH : MPS_REJECTED, *error ? error : "refused", error, mps_json(op, "words"));
+}
+
+/* The authorization server is one that nobody listed: after the exchange only the fact auth_host opens it. */
+static const char *server(mps_op *op, const char *path)
+{
+	return mps_concat(op, mps_input(op, "setting.auth"), path);
 }
 
 static const char *quoted(mps_op *op, const char *text)
@@ -46,7 +51,7 @@ static mps_req *as_client(mps_op *op, const char *url)
 	if (!mps_is(mps_input(op, "oauth.client_auth"), "private_key_jwt"))
 		return r;
 	claims = mps_concat(op, mps_concat(op, "{\"iss\":", id), mps_concat(op, ",\"sub\":", id));
-	claims = mps_concat(op, claims, ",\"aud\":\"" ISSUER "\"}");
+	claims = mps_concat(op, mps_concat(op, claims, ",\"aud\":"), mps_concat(op, quoted(op, server(op, "")), "}"));
 	mps_form(r, "client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
 	mps_form(r, "client_assertion", mps_jwt(op, mps_handle(op, "client.key"), "ES256", claims, 60));
 	return r;
@@ -54,7 +59,7 @@ static mps_req *as_client(mps_op *op, const char *url)
 
 static mps_next authorize_start(mps_op *op)
 {
-	mps_req *r = as_client(op, ISSUER "/par");
+	mps_req *r = as_client(op, server(op, "/par"));
 
 	mps_form(r, "response_type", "code");
 	mps_form(r, "redirect_uri", mps_input(op, "oauth.redirect_uri"));
@@ -74,8 +79,9 @@ static mps_next authorize_pushed(mps_op *op)
 		return refuse(op);
 	mps_result(op, "grant.subject", mps_json(op, "subject"));
 	mps_result(op, "account.host", "api.proved.test");
-	mps_result(op, "oauth.issuer", ISSUER);
-	r = mps_get_url(op, ISSUER "/authorize");
+	mps_result(op, "grant.auth_host", "127.0.0.1");
+	mps_result(op, "oauth.issuer", server(op, ""));
+	r = mps_get_url(op, server(op, "/authorize"));
 	mps_query(r, "client_id", mps_handle(op, "client.id"));
 	mps_query(r, "request_uri", mps_json(op, "request_uri"));
 	return mps_redirect(op, r);
@@ -83,7 +89,7 @@ static mps_next authorize_pushed(mps_op *op)
 
 static mps_next exchange_start(mps_op *op)
 {
-	mps_req *r = as_client(op, ISSUER "/token");
+	mps_req *r = as_client(op, server(op, "/token"));
 
 	mps_form(r, "grant_type", "authorization_code");
 	mps_form(r, "code", mps_handle(op, "oauth.code"));
@@ -124,7 +130,7 @@ static mps_next identify_named(mps_op *op)
 
 static mps_next refresh_start(mps_op *op)
 {
-	mps_req *r = as_client(op, ISSUER "/token");
+	mps_req *r = as_client(op, server(op, "/token"));
 
 	mps_form(r, "grant_type", "refresh_token");
 	mps_form(r, "refresh_token", mps_handle(op, "token.refresh"));
