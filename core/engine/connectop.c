@@ -140,7 +140,7 @@ static enum rc check_effect(struct cx *cx, struct db_conn *c, struct op *op, int
 static enum rc revoke_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now)
 {
 	(void)cx;
-	db_run(c, "UPDATE auth_grant SET status = 'closed', secrets = NULL, refresh_at = NULL, updated_at = ?3 WHERE id = ?1"
+	db_run(c, "UPDATE auth_grant SET status = 'closed', secrets = NULL, facts = NULL, refresh_at = NULL, updated_at = ?3 WHERE id = ?1"
 	       " AND organization_id = ?2 AND NOT EXISTS (SELECT 1 FROM connection WHERE grant_id = auth_grant.id AND status <> 'disconnected')",
 	       "ssi", op->row.grant_id, op->row.owner.organization_id, now);
 	return RC_OK;

@@ -89,7 +89,7 @@ void facts_keep(struct db_conn *c, struct op *op)
 	jsonw_object(&w, "");
 	if (op->row.result != NULL && json_parse(&op->cx, &op->arena, op->row.result, strlen(op->row.result), &root) == RC_OK)
 		for (size_t i = 0; json_member(root, i, &key, &value); i++)
-			if (text_starts(key, "grant."))
+			if (text_starts(key, "grant.") && strchr(key + 6, '.') == NULL)	/* those with a dot are ours */
 				jsonw_text(&w, key + 6, json_text_or(value, ""));
 	forget_fields(op, &w);
 	jsonw_object_end(&w);

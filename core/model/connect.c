@@ -77,7 +77,7 @@ void connect_end(struct db_conn *c, const char *session_id, const char *status, 
 	jsonw_end(&w);
 	if (db_run(c, "UPDATE connect_session SET status = ?4, error = ?2, state_mac = NULL, completed_at = ?3 WHERE id = ?1"
 		   " AND status IN ('pending', 'opened', 'authorizing', 'selecting')", "ssis", session_id, buf_text(&error), now, status) > 0) {
-		db_run(c, "UPDATE auth_grant SET status = 'closed', secrets = NULL, refresh_at = NULL, updated_at = ?2"
+		db_run(c, "UPDATE auth_grant SET status = 'closed', secrets = NULL, facts = NULL, refresh_at = NULL, updated_at = ?2"
 		       " WHERE id = (SELECT grant_id FROM connect_session WHERE id = ?1)"
 		       " AND NOT EXISTS (SELECT 1 FROM connection WHERE grant_id = auth_grant.id)", "si", session_id, now);
 		connect_announce(c, session_id, "connect_session.failed", code, now);
@@ -114,7 +114,8 @@ void connect_release(struct db_conn *c, const char *connection_id, int64_t now)
 /* A grant that no connection uses any more keeps no secret. */
 static void close_unused_grants(struct db_conn *c, const struct session *s, int64_t now)
 {
-	db_run(c, "UPDATE auth_grant SET status = 'closed', secrets = NULL, refresh_at = NULL, updated_at = ?3 WHERE end_user_id = ?1"
+	db_run(c, "UPDATE auth_grant SET status = 'closed', secrets = NULL, facts = NULL, refresh_at = NULL, updated_at = ?3"
+	       " WHERE end_user_id = ?1"
 	       " AND organization_id = ?2 AND id <> ?4 AND status NOT IN ('closed', 'new') AND NOT EXISTS (SELECT 1 FROM connection"
 	       " WHERE grant_id = auth_grant.id)", "ssis", s->end_user_id, s->owner.organization_id, now, s->grant_id);
 }

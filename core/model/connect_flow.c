@@ -63,7 +63,7 @@ static enum rc bind_browser(struct cx *cx, const struct connect_start *p, const 
 /* What an earlier try of this session left unused. */
 static void drop_grant(struct db_conn *c, const struct connect_session *s, int64_t now)
 {
-	db_run(c, "UPDATE auth_grant SET status = 'closed', secrets = NULL, refresh_at = NULL, updated_at = ?3 WHERE id = ?1"
+	db_run(c, "UPDATE auth_grant SET status = 'closed', secrets = NULL, facts = NULL, refresh_at = NULL, updated_at = ?3 WHERE id = ?1"
 	       " AND organization_id = ?2 AND NOT EXISTS (SELECT 1 FROM connection WHERE grant_id = auth_grant.id)", "ssi", s->grant_id,
 	       s->owner.organization_id, now);
 }

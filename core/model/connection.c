@@ -156,7 +156,7 @@ static bool disconnect(struct db_conn *c, const struct connection *n, int64_t no
 
 static void close_grant(struct db_conn *c, const struct connection *n, int64_t now)
 {
-	db_run(c, "UPDATE auth_grant SET status = 'closed', secrets = NULL, refresh_at = NULL, updated_at = ?3 WHERE id = ?1"
+	db_run(c, "UPDATE auth_grant SET status = 'closed', secrets = NULL, facts = NULL, refresh_at = NULL, updated_at = ?3 WHERE id = ?1"
 	       " AND organization_id = ?2", "ssi", n->grant_id, n->owner.organization_id, now);
 }
 

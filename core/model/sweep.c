@@ -76,7 +76,7 @@ static void expire_sessions(struct db_conn *c, int64_t now)
 	int n = 0;
 
 	arena_init(&a, 65536);
-	db_run(c, "UPDATE auth_grant SET status = 'closed', secrets = NULL, refresh_at = NULL, updated_at = ?1 WHERE id IN"
+	db_run(c, "UPDATE auth_grant SET status = 'closed', secrets = NULL, facts = NULL, refresh_at = NULL, updated_at = ?1 WHERE id IN"
 	       " (SELECT grant_id FROM connect_session WHERE status IN ('pending', 'opened', 'authorizing', 'selecting') AND expires_at <= ?1)"
 	       " AND NOT EXISTS (SELECT 1 FROM connection WHERE grant_id = auth_grant.id)", "i", now);
 	{
