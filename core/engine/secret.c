@@ -306,7 +306,7 @@ static const char *token_fault(struct op *op, const struct token_paths *t, struc
 	char content[100];
 
 	op_answer_header(op, "content-type", content, sizeof content);
-	if (strcasestr(content, "json") == NULL && strcasestr(content, "javascript") == NULL)
+	if (content[0] != '\0' && strcasestr(content, "json") == NULL && strcasestr(content, "javascript") == NULL)
 		return "the answer with the tokens is no JSON";
 	if (op->body.len > TOKEN_ANSWER_MAX)
 		return "the answer with the tokens is larger than 64 KiB";

@@ -52,7 +52,8 @@ test('O-20: a hundred users of an expired token refresh it once', async () => {
 test('O-20: and of a token that is known to be old', async () => {
 	const connection = await org.connect('known');
 	await server.end();
-	stage.db((db) => db.exec(`UPDATE auth_grant SET expires_at = 1000 WHERE id = (SELECT grant_id FROM connection WHERE id = '${connection.id}')`));
+	stage.db((db) => db.exec(`UPDATE auth_grant SET expires_at = 1000
+		WHERE id = (SELECT grant_id FROM connection WHERE id = '${connection.id}')`));
 	await server.start();
 	const tried = (await as.seen('/api/posts')).length;
 	const calls = await during(async () => {
