@@ -145,12 +145,19 @@ for (const [from, name] of [['plugins/sandbox.so', 'sandbox.so'], ['tests/plugin
 	copyFileSync(join(build, from), join(folder, 'plugins', name));
 	chmodSync(join(folder, 'plugins', name), 0o644);
 }
-const begin = () => startServer({ ini: {
-	providers: { folder: join(folder, 'plugins') }, egress: { allow: `127.0.0.1:${port}` },
+const ini = {
+	providers: { folder: join(folder, 'plugins'), host_program: join(build, 'libexec/mypostshare-host') },
+	egress: { allow: `127.0.0.1:${port}` },
 	'provider.proved': {
 		'base_url.api.proved.test': AUTH, 'setting.auth': AUTH, 'setting.client_name': 'Northpeak', 'setting.policy_uri': `${PUBLIC}/privacy`,
 	},
-} });
+};
+const begin = () => startServer({ ini });
+// The port is known only now.
+async function known(of, url) {
+	of.configure({ server: { listen: `127.0.0.1:${of.port}`, public_url: url }, ...ini });
+	await of.restart();
+}
 const server = await begin();
 after(() => server.stop());
 
@@ -214,15 +221,7 @@ const rows = (sql, ...values) => {
 	try { return db.prepare(sql).all(...values); } finally { db.close(); }
 };
 
-server.configure({
-	server: { listen: `127.0.0.1:${server.port}`, public_url: PUBLIC },
-	providers: { folder: join(folder, 'plugins'), host_program: join(build, 'libexec/mypostshare-host') },
-	egress: { allow: `127.0.0.1:${port}` },
-	'provider.proved': {
-		'base_url.api.proved.test': AUTH, 'setting.auth': AUTH, 'setting.client_name': 'Northpeak', 'setting.policy_uri': `${PUBLIC}/privacy`,
-	},
-});
-await server.restart();
+await known(server, PUBLIC);
 const org = await organization(server);
 let connection;
 
@@ -351,6 +350,18 @@ test('on a loopback address we are the development client', async () => {
 	assert.equal(pushed.redirect_uri, redirect);
 	assert.equal(pushed.client_assertion, undefined);
 	assert.equal((await call('GET', `${local.url}/oauth/proved/client-metadata.json`)).status, 404);
+
+	// Under the name localhost the person comes back to the address, where our cookie is not.
+	await known(local, `http://localhost:${local.port}`);
+	await browser.get((await session(at)).connectUrl);
+	browser.origin = `http://localhost:${local.port}`;
+	await browser.submit({ handle: 'bob.test' }, 0);
+	assert.equal(far.pushed.at(-1).redirect_uri, redirect);
+	await browser.get(`${redirect}?${new URLSearchParams({ code: nonce(), state: far.pushed.at(-1).state, iss: AUTH })}`);
+	assert.ok(browser.location.startsWith(`http://localhost:${local.port}/oauth/proved/callback?code=`), browser.page.text);
+	await settle(browser);
+	assert.match(browser.location ?? browser.page.text, /status=success/);
+	assert.equal(far.exchanged.redirect_uri, redirect);
 	await local.stop();
 });
 
