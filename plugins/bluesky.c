@@ -5,9 +5,9 @@
  * same record under the same key again changes nothing.  The key comes from the seed, so every attempt at one
  * content has the same, an answer that was lost costs nothing, and getRecord tells whether the post is there.
  *
- * Four parts are read in below: bluesky/text.h names links, tags and mentions in the text, bluesky/media.h brings
- * images and videos there, bluesky/post.h makes the record, bluesky/oauth.h connects by OAuth.  Here is the rest: what
- * is declared, requests and their errors, app passwords, the account, removal.
+ * Five parts are read in below: bluesky/text.h names links, tags and mentions in the text, bluesky/media.h and
+ * bluesky/video.h bring images and videos there, bluesky/post.h makes the record, bluesky/oauth.h connects by OAuth.
+ * Here is the rest: what is declared, requests and their errors, app passwords, the account, removal.
  *
  * Measured on the reference server (0.4.217): a consumed refresh token of an app password gives the same new pair for
  * two hours, hence refresh_repeat safe (one of OAuth is refused the second time, which is then no worse than before);
@@ -171,6 +171,7 @@ static mps_next fail_final(mps_op *op, int32_t failure, const char *reason)
 
 #include "bluesky/text.h"
 #include "bluesky/media.h"
+#include "bluesky/video.h"
 #include "bluesky/post.h"
 #include "bluesky/oauth.h"
 
@@ -348,6 +349,7 @@ static const struct mps_phase revoke[] = {
 static const struct mps_phase publish[] = {
 	{ "start", publish_start }, { "mentioned", publish_mentioned }, { "uploaded", publish_uploaded },
 	{ "video_again", video_begin }, { "video_allowed", publish_video_allowed }, { "video_uploaded", publish_video_uploaded },
+	{ "video_started", publish_video_started }, { "video_part", publish_video_part },
 	{ "video_poll", publish_video_poll }, { "video_polled", publish_video_polled },
 	{ "published", publish_published }, { "gated", publish_gated }, { "looked", publish_looked }, { NULL, NULL }
 };

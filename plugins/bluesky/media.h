@@ -1,17 +1,13 @@
 /*
  * Bluesky: what hangs on a post.  Up to four images, a gallery of ten, one video, or the card of a link.
  *
- * Bytes come first: each image becomes a blob of the account's server, a video goes to the video service, which brings
- * its own encoding of it there.  A blob that no record names is thrown away after a while, so all of this is SAFE and
- * can be done again; what the server said about a blob is kept, as "blob.N", and written into the record as it stands.
- *
- * setting.video = direct sends videos to the account's server itself, for servers that the video service cannot reach.
+ * Bytes come first: each image becomes a blob of the account's server, and a video one by way of the video service
+ * (video.h).  A blob that no record names is thrown away after a while, so all of this is SAFE and can be done again;
+ * what the server said about a blob is kept, as "blob.N", and written into the record as it stands.
  */
 #define IMAGE_MAX 2000000
 #define THUMB_MAX 1000000
 #define VIDEO_ALT_MAX 1000
-#define VIDEO_TRIES 3
-#define VIDEO_HOST "video.bsky.app"
 
 enum embed { EMBED_NONE, EMBED_CARD, EMBED_IMAGES, EMBED_GALLERY, EMBED_VIDEO };
 
@@ -128,138 +124,6 @@ static mps_next blobs_again(mps_op *op)
 		mps_set(op, blob_key(op, i), "");
 	mps_set(op, "blobs_again", "1");
 	return publish_next(op);
-}
-
-/* --- a video ------------------------------------------------------------------------------------------------------ */
-
-/* The service shows this token to the account's server, so that is whom it must be made out to. */
-static mps_next video_begin(mps_op *op)
-{
-	mps_req *r = xrpc(op, "GET", account_host(op), "com.atproto.server.getServiceAuth");
-	const char *host = account_host(op), *colon = strchr(host, ':');
-
-	if (colon)
-		host = mps_concat(op, mps_concat(op, part(op, host, (size_t)(colon - host)), "%3A"), colon + 1);
-	authorize(op, r);
-	mps_query(r, "aud", mps_concat(op, "did:web:", host));
-	mps_query(r, "lxm", "com.atproto.repo.uploadBlob");
-	mps_query(r, "exp", mps_number(op, mps_now(op) / 1000 + 1800));
-	return mps_send(op, r, MPS_SAFE, "video_allowed");
-}
-
-static const char *video_name(mps_op *op)
-{
-	const char *mime = media(op, 0, ".mime"), *end = mps_is(mime, "image/gif") ? ".gif" : mps_is(mime, "video/webm") ? ".webm" :
-		mps_is(mime, "video/quicktime") ? ".mov" : ".mp4";
-
-	return mps_concat(op, part(op, mps_seed(op), 16), end);
-}
-
-static mps_next publish_video_allowed(mps_op *op)
-{
-	const char *token = mps_json(op, "token");
-	mps_req *r;
-
-	if (mps_status(op) != 200 || !*token)
-		return fail_with(op);
-	r = xrpc(op, "POST", VIDEO_HOST, "app.bsky.video.uploadVideo");
-	mps_query(r, "did", mps_input(op, "account.id"));
-	mps_query(r, "name", video_name(op));
-	mps_bearer_of(r, token);
-	mps_body_media(r, 0, 0, -1);
-	return mps_send(op, r, MPS_SAFE, "video_uploaded");
-}
-
-/* A value of the job, which the service gives bare or as a member of jobStatus. */
-static const char *job(mps_op *op, const char *what)
-{
-	const char *inner = mps_json(op, mps_concat(op, "jobStatus.", what));
-
-	return *inner ? inner : mps_json(op, what);
-}
-
-static const char *job_blob(mps_op *op)
-{
-	if (*mps_json(op, "jobStatus.blob.ref.$link"))
-		return mps_json_source(op, "jobStatus.blob");
-	return *mps_json(op, "blob.ref.$link") ? mps_json_source(op, "blob") : "";
-}
-
-/* What ends a video for good; everything else is tried again a little later, from its first byte. */
-static const struct error video_errors[] = {
-	{ "unconfirmed_email", MPS_REJECTED, "email_unconfirmed" },
-	{ "validation_failure", MPS_REJECTED, "video_refused" },
-	{ "encoding_failure", MPS_REJECTED, "video_unreadable" },
-	{ "pds_upload_unsupported_blob_size", MPS_REJECTED, "media_too_large" },
-	{ NULL, 0, NULL }
-};
-
-static mps_next video_again(mps_op *op)
-{
-	int64_t tries = mps_int(mps_get(op, "video_tries"), 0) + 1;
-
-	if (tries >= VIDEO_TRIES)
-		return mps_fail(op, MPS_REJECTED, "video_failed", job(op, "error"), job(op, "message"));
-	mps_set(op, "video_tries", mps_number(op, tries));
-	mps_set(op, "job", "");
-	return mps_wait(op, (int32_t)(30 * tries), "video_again");
-}
-
-static mps_next video_failed(mps_op *op)
-{
-	const char *code = job(op, "failureCode");
-	int32_t status = mps_status(op);
-
-	if (!*code)
-		code = job(op, "error");
-	for (const struct error *e = video_errors; e->code; e++)
-		if (mps_is(e->code, code))
-			return mps_fail(op, e->failure, e->reason, code, job(op, "message"));
-	if (status == 429 || strstr(code, "limit")) {
-		mps_retry_after(op, mps_retry_header(op, 3600));
-		return mps_fail(op, MPS_LIMIT, "video_limit", code, job(op, "message"));
-	}
-	if (status >= 500 || status == 408)
-		return mps_fail(op, MPS_TRANSIENT, "platform_unavailable", code, job(op, "message"));
-	if (status == 413)
-		return mps_fail(op, MPS_REJECTED, "media_too_large", code, job(op, "message"));
-	return video_again(op);
-}
-
-/* A video that it has seen before is an error by status and a success by what it holds. */
-static mps_next publish_video_uploaded(mps_op *op)
-{
-	const char *blob = job_blob(op), *id = job(op, "jobId");
-
-	if (*blob) {
-		mps_set(op, blob_key(op, 0), blob);
-		return publish_next(op);
-	}
-	if (!*id || (mps_status(op) != 200 && !mps_is(job(op, "error"), "already_exists")))
-		return video_failed(op);
-	mps_set(op, "job", id);
-	return mps_wait(op, 3, "video_poll");
-}
-
-static mps_next publish_video_poll(mps_op *op)
-{
-	mps_req *r = xrpc(op, "GET", VIDEO_HOST, "app.bsky.video.getJobStatus");
-
-	mps_query(r, "jobId", mps_get(op, "job"));
-	return mps_send(op, r, MPS_SAFE, "video_polled");
-}
-
-static mps_next publish_video_polled(mps_op *op)
-{
-	const char *blob = job_blob(op);
-
-	if (*blob) {
-		mps_set(op, blob_key(op, 0), blob);
-		return publish_next(op);
-	}
-	if (mps_status(op) != 200 || mps_is(job(op, "state"), "JOB_STATE_FAILED"))
-		return video_failed(op);
-	return mps_wait(op, 3, "video_poll");
 }
 
 /* --- the embed ---------------------------------------------------------------------------------------------------- */
