@@ -126,6 +126,10 @@ enum rc api_wait(struct api_request *r, api_ready_fn *ready, void *arg);
 enum rc api_poll_begin(struct api_request *r);
 void api_poll_end(struct api_request *r);
 
+/* Whether an equal request was answered before: its answer is the one of this request, and nothing is to be done.
+ * For handlers that take long before their write, or may refuse what was accepted once. */
+enum rc api_kept(struct api_request *r, bool *ret_kept);
+
 /*
  * One write.  fn runs in the writer's transaction: it does its effect through c, then writes the answer with
  * r->w and sets r->status; it may run more than once, so it sets all its results anew and has no effect

@@ -77,7 +77,7 @@ static const char *elsewhere(struct error_more *m, const struct field *table, co
 	for (; table && table->name && depth < 3; table++) {
 		const char *below;
 
-		if (!table->fields || (table->type != FIELD_OBJECT && table->type != FIELD_ARRAY))
+		if (!table->fields || (table->type != FIELD_OBJECT && table->type != FIELD_ARRAY && table->type != FIELD_TEXT_OR_OBJECT))
 			continue;
 		below = field_find(table->fields, name) ? name : elsewhere(m, table->fields, name, depth + 1);
 		if (below)
@@ -104,13 +104,13 @@ static void unknown(struct error_more *m, const struct field *table, const char 
 static const char *const type_words[] = {
 	[FIELD_TEXT] = "a string", [FIELD_INT] = "an integer", [FIELD_BOOL] = "true or false", [FIELD_TIME] = "a string with a time",
 	[FIELD_ENUM] = "a string", [FIELD_OBJECT] = "an object", [FIELD_ARRAY] = "an array", [FIELD_MAP] = "an object",
-	[FIELD_OPEN] = "a value",
+	[FIELD_TEXT_OR_OBJECT] = "a string or an object", [FIELD_OPEN] = "a value",
 };
 
 static const enum json_type json_types[] = {
 	[FIELD_TEXT] = JSON_STRING, [FIELD_INT] = JSON_NUMBER, [FIELD_BOOL] = JSON_BOOL, [FIELD_TIME] = JSON_STRING,
 	[FIELD_ENUM] = JSON_STRING, [FIELD_OBJECT] = JSON_OBJECT, [FIELD_ARRAY] = JSON_ARRAY, [FIELD_MAP] = JSON_OBJECT,
-	[FIELD_OPEN] = JSON_NONE,
+	[FIELD_TEXT_OR_OBJECT] = JSON_STRING, [FIELD_OPEN] = JSON_NONE,
 };
 
 static void check_text(struct error_more *m, const struct field *f, const char *text, const char *path)
@@ -197,6 +197,12 @@ static void check_typed(struct error_more *m, const struct field *f, struct jv v
 	case FIELD_OBJECT: check_object(m, f->fields, v, path); return;
 	case FIELD_ARRAY: check_array(m, f, v, path); return;
 	case FIELD_MAP: check_map(m, f, v, path); return;
+	case FIELD_TEXT_OR_OBJECT:
+		if (json_type(v) == JSON_STRING)
+			check_text(m, f, json_text(v), path);
+		else
+			check_object(m, f->fields, v, path);
+		return;
 	case FIELD_BOOL: case FIELD_OPEN: return;
 	case FIELD_INT: break;
 	}
@@ -213,7 +219,8 @@ static void check_value(struct error_more *m, const struct field *f, struct jv v
 			error_issue(m, "field_invalid", path, "%s must not be null.", path);
 		return;
 	}
-	if (f->type != FIELD_OPEN && json_type(v) != json_types[f->type]) {
+	if (f->type != FIELD_OPEN && json_type(v) != json_types[f->type] &&
+	    !(f->type == FIELD_TEXT_OR_OBJECT && json_type(v) == JSON_OBJECT)) {
 		error_issue(m, "field_invalid", path, "%s must be %s.", path, type_words[f->type]);
 		return;
 	}

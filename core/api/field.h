@@ -22,6 +22,7 @@ enum field_type {
 	FIELD_ARRAY,		/* min, max: elements; fields: of each element.  A table whose first name is "" describes
 				   elements that are not objects: [] of words is {{.name = "", .type = FIELD_ENUM, ...}, {0}} */
 	FIELD_MAP,		/* an object with free keys (1-40) and text values; min: ignored, max: keys (0: 50), values to 500 */
+	FIELD_TEXT_OR_OBJECT,	/* text by min and max, or an object that has fields */
 	FIELD_OPEN		/* any value: the handler checks it; control characters are still refused */
 };
 

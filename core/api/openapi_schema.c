@@ -7,7 +7,8 @@
 
 static const char *const type_names[] = {
 	[FIELD_TEXT] = "string", [FIELD_INT] = "integer", [FIELD_BOOL] = "boolean", [FIELD_TIME] = "string", [FIELD_ENUM] = "string",
-	[FIELD_OBJECT] = "object", [FIELD_ARRAY] = "array", [FIELD_MAP] = "object", [FIELD_OPEN] = NULL,
+	[FIELD_OBJECT] = "object", [FIELD_ARRAY] = "array", [FIELD_MAP] = "object", [FIELD_TEXT_OR_OBJECT] = NULL,
+	[FIELD_OPEN] = NULL,
 };
 
 static void type_write(struct jsonw *w, const struct field *f)
@@ -90,6 +91,22 @@ static void array_write(struct jsonw *w, const struct field *f, bool strict)
 	}
 }
 
+static void either_write(struct jsonw *w, const struct field *f, bool strict)
+{
+	jsonw_array(w, "anyOf");
+	jsonw_object(w, NULL);
+	jsonw_text(w, "type", "string");
+	limits_write(w, f, "minLength", "maxLength");
+	jsonw_object_end(w);
+	openapi_object(w, NULL, f->fields, strict);
+	if (f->flags & FIELD_NULLABLE) {
+		jsonw_object(w, NULL);
+		jsonw_text(w, "type", "null");
+		jsonw_object_end(w);
+	}
+	jsonw_array_end(w);
+}
+
 void openapi_field(struct jsonw *w, const char *key, const struct field *f, bool strict)
 {
 	jsonw_object(w, key);
@@ -107,6 +124,7 @@ void openapi_field(struct jsonw *w, const char *key, const struct field *f, bool
 	case FIELD_OBJECT: object_members(w, f->fields, strict); break;
 	case FIELD_ARRAY: array_write(w, f, strict); break;
 	case FIELD_MAP: map_write(w, f); break;
+	case FIELD_TEXT_OR_OBJECT: either_write(w, f, strict); break;
 	case FIELD_BOOL: case FIELD_OPEN: break;
 	}
 	jsonw_object_end(w);

@@ -29,9 +29,11 @@ const char *plan_param(const struct plan *k, const struct plan_to *to, const cha
 
 /* ---- what an edit begins with ----------------------------------------------------------------------- */
 
-static const char *const body_names[] = {"text", "link", "options", "scheduledAt", "timezone", "fold", "maxLateSeconds", "onMissed",
+static const char *const body_names[] = {"text", "link", "media", "thread", "firstComment", "options",
+	"scheduledAt", "timezone", "fold", "maxLateSeconds", "onMissed",
 	"duplicatePolicy", "partialPolicy", "tags", "metadata", NULL};
-static const char *const target_names[] = {"targetId", "text", "link", "options", "scheduledAt", "timezone", "fold", NULL};
+static const char *const target_names[] = {"targetId", "text", "link", "media", "thread", "firstComment", "options",
+	"scheduledAt", "timezone", "fold", NULL};
 
 static void copy(struct jsonw *w, struct jv from, const char *name)
 {

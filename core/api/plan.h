@@ -7,6 +7,8 @@
 
 #include "core/api/api.h"
 #include "core/model/connection.h"
+#include "core/model/media.h"
+#include "core/model/post_check.h"
 #include "core/model/post_write.h"
 
 extern const struct field plan_fields[];		/* of a new post */
@@ -14,6 +16,11 @@ extern const struct field plan_edit_fields[];		/* of PATCH */
 
 /* r->more holds every issue; RC_OK leaves warnings there.  scheduled: a time is required. */
 enum rc plan_new(struct api_request *r, struct db_conn *c, bool scheduled, struct post_new *ret);
+
+/* Media given by address: judged by plan_new and plan_edit, then copied, and planned once more.  Hold no reader of
+ * the store meanwhile. */
+bool plan_has_urls(struct api_request *r);
+enum rc plan_fetch(struct api_request *r);		/* puts ids in their place: r->body is another one */
 
 /* The request's body laid over a stored post. */
 enum rc plan_edit(struct api_request *r, struct db_conn *c, const struct post *p, struct post_new *ret);
@@ -28,6 +35,30 @@ struct plan_to {
 	int64_t at;			/* 0: now */
 };
 
+struct plan_item {
+	struct jv own;
+	const char *param;		/* "targets[1].media[0]" */
+	bool known;			/* m is set; else it is not there, or an address */
+	struct media m, thumbnail;	/* thumbnail.id NULL: none */
+	const char *alt;
+};
+
+struct plan_media {
+	struct plan_media *next;
+	struct jv list;
+	const char *param;		/* where it stands */
+	struct plan_item *items;
+	int count;
+	const char *digests;		/* for post_hash; NULL: no media */
+};
+
+/* A post, an item of a thread or a comment, as one platform is to take it. */
+struct plan_part {
+	const char *text, *text_param, *link, *link_param, *media_param;
+	struct jv media;
+	struct check_options options;
+};
+
 struct plan {
 	struct api_request *r;
 	struct db_conn *c;
@@ -39,6 +70,9 @@ struct plan {
 	const char *end_user_id;
 	struct plan_to *to;
 	int count;
+	struct plan_media *media;	/* lists that were read */
+	const char **held;		/* ids of all items, each once */
+	int held_count, held_size;
 };
 
 bool plan_given(struct jv v);				/* neither absent nor null */
@@ -51,6 +85,11 @@ enum rc plan_who(struct plan *k);			/* end user, accounts */
 void plan_mode(struct plan *k, bool scheduled);
 void plan_when(struct plan *k);
 void plan_what(struct plan *k);				/* p->targets */
+const char *plan_part(struct plan *k, const struct check *check, const struct plan_part *part, const char **ret_digests);	/* its content */
+void plan_children(struct plan *k, const struct plan_to *to, const struct check *check, struct post_target *t);
+const struct plan_media *plan_media(struct plan *k, struct jv list, const char *param);
+void plan_media_check(const struct plan_media *m, const struct check *check);
+void plan_media_write(const struct plan_media *m, struct jsonw *w);
 void plan_unknown_platform(struct plan *k, const char *platform, const char *param);
 
 #endif

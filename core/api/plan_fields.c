@@ -13,8 +13,33 @@ static const char *const partials[] = {"independent", "stop_on_first_failure", N
 static const struct field platform_items[] = {{.name = "", .type = FIELD_TEXT, .min = 1, .max = 32}, {0}};
 static const struct field tag_items[] = {{.name = "", .type = FIELD_TEXT, .min = 1, .max = 50}, {0}};
 
+static const char *const media_types[] = {"image", "gif", "video", NULL};
+
 #define TEXT_MAX 100000
+#define MEDIA_MAX 50
+#define THREAD_MAX 30
 #define CLEAR FIELD_NULLABLE
+
+static const struct field media_fields[] = {
+	{.name = "mediaId", .type = FIELD_TEXT, .min = 1, .max = 64, .help = "An item of /v1/media; or give url."},
+	{.name = "url", .type = FIELD_TEXT, .min = 1, .max = 2048, .help = "Copied when the post is accepted."},
+	{.name = "type", .type = FIELD_ENUM, .words = media_types, .help = "What it is to be; refused if its bytes say otherwise."},
+	{.name = "altText", .type = FIELD_TEXT, .flags = CLEAR, .max = 10000, .help = "For people who cannot see it; else that of the item."},
+	{.name = "focus", .type = FIELD_TEXT, .flags = CLEAR, .max = 40, .help = "What must stay in sight: x,y, each from -1 to 1."},
+	{.name = "title", .type = FIELD_TEXT, .flags = CLEAR, .max = 500, .help = "A title of its own, where there is one."},
+	{.name = "thumbnailMediaId", .type = FIELD_TEXT, .flags = CLEAR, .min = 1, .max = 64, .help = "Its preview picture."},
+	{0},
+};
+
+#define MEDIA_FIELD \
+	{.name = "media", .type = FIELD_ARRAY, .flags = CLEAR, .max = MEDIA_MAX, .fields = media_fields, .help = "Images and videos."}
+
+static const struct field thread_fields[] = {
+	{.name = "text", .type = FIELD_TEXT, .flags = CLEAR, .max = TEXT_MAX, .help = "The text."},
+	MEDIA_FIELD,
+	{.name = "options", .type = FIELD_OPEN, .help = "As options beside it; what is not given is as for the post."},
+	{0},
+};
 
 #define TIME_FIELDS \
 	{.name = "scheduledAt", .type = FIELD_TIME, .flags = CLEAR, .help = "A time with an offset, or a wall time with timezone."}, \
@@ -24,9 +49,11 @@ static const struct field tag_items[] = {{.name = "", .type = FIELD_TEXT, .min =
 #define CONTENT_FIELDS \
 	{.name = "text", .type = FIELD_TEXT, .flags = CLEAR, .max = TEXT_MAX, .help = "The text."}, \
 	{.name = "link", .type = FIELD_TEXT, .flags = CLEAR, .min = 1, .max = 2048, .help = "A link beside the text, where there is one."}, \
-	{.name = "media", .type = FIELD_OPEN, .help = "Images and videos."}, \
-	{.name = "firstComment", .type = FIELD_OPEN, .help = "A comment below the post."}, \
-	{.name = "thread", .type = FIELD_OPEN, .help = "Further posts of a thread."}
+	MEDIA_FIELD, \
+	{.name = "firstComment", .type = FIELD_TEXT_OR_OBJECT, .flags = CLEAR, .min = 1, .max = TEXT_MAX, .fields = thread_fields, \
+	 .help = "A comment below the post: its text, or an object."}, \
+	{.name = "thread", .type = FIELD_ARRAY, .flags = CLEAR, .max = THREAD_MAX, .fields = thread_fields, \
+	 .help = "Further posts, each an answer to the one before."}
 
 static const struct field targets_fields[] = {
 	{.name = "connectionId", .type = FIELD_TEXT, .min = 1, .max = 64, .help = "The account; or give platform."},

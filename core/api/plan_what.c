@@ -1,10 +1,9 @@
 /*
- * What each target receives: its own text, link and options or the post's, judged by its platform.  See plan.h.
+ * What each target receives: its own text, link, media and options or the post's, judged by its platform.  See plan.h.
  */
 #include "core/api/plan.h"
 
 #include "core/base/text.h"
-#include "core/model/post_check.h"
 
 /* ---- what ------------------------------------------------------------------------------------------- */
 
@@ -31,24 +30,6 @@ static struct check_options options_of(const struct plan *k, const struct plan_t
 	}};
 }
 
-static const char *write_content(struct plan *k, const struct check *check, const struct check_options *o, const char *link)
-{
-	BUF_AUTO struct buf out;
-	struct jsonw w;
-
-	buf_init(&out, 2u << 20);
-	jsonw_init(&w, &out);
-	jsonw_object(&w, "");
-	if (link != NULL)
-		jsonw_text(&w, "link", link);
-	check_options(check, o, &w);
-	jsonw_array(&w, "media");
-	jsonw_array_end(&w);
-	jsonw_object_end(&w);
-	jsonw_end(&w);
-	return arena_text(k->r->arena, buf_text(&out));
-}
-
 static const char *text_beside(const struct check *check, const struct check_options *o)
 {
 	const char *all = "";
@@ -58,17 +39,46 @@ static const char *text_beside(const struct check *check, const struct check_opt
 	return all;
 }
 
+const char *plan_part(struct plan *k, const struct check *check, const struct plan_part *part, const char **ret_digests)
+{
+	const struct plan_media *media = plan_media(k, part->media, part->media_param);
+	BUF_AUTO struct buf out;
+	struct jsonw w;
+
+	check_text(check, &(struct check_text){part->text, part->text_param, text_beside(check, &part->options), part->link != NULL,
+		media->count > 0});
+	check_link(check, part->link, part->link_param);
+	plan_media_check(media, check);
+	buf_init(&out, 2u << 20);
+	jsonw_init(&w, &out);
+	jsonw_object(&w, "");
+	if (part->link != NULL)
+		jsonw_text(&w, "link", part->link);
+	check_options(check, &part->options, &w);
+	plan_media_write(media, &w);
+	jsonw_object_end(&w);
+	jsonw_end(&w);
+	*ret_digests = media->digests;
+	return arena_text(k->r->arena, buf_text(&out));
+}
+
 static void plan_target(struct plan *k, const struct plan_to *to, struct post_target *t)
 {
 	PLATFORM_AUTO const struct platform *p = platforms_take(k->r->api->platforms, to->n.platform);
 	struct check check = {.platform = p, .arena = k->r->arena, .report = report, .arg = k->r};
-	const char *link = json_text(plan_value(k, to, "link"));
-	struct check_options o = options_of(k, to);
+	bool own_media = json_type(json_get(to->own, "media")) != JSON_NONE;
+	const char *digests;
 	struct limits limits;
+	struct plan_part part = {
+		.text = json_text(plan_value(k, to, "text")), .text_param = plan_param(k, to, "text"),
+		.link = json_text(plan_value(k, to, "link")), .link_param = plan_param(k, to, "link"),
+		.media = plan_value(k, to, "media"), .media_param = own_media ? plan_param(k, to, "media") : "media",
+		.options = options_of(k, to),
+	};
 
 	*t = (struct post_target){
 		.connection_id = to->n.id, .platform = to->n.platform, .provider = to->n.provider, .param = to->param, .scheduled_at = to->at,
-		.target_id = json_text(json_get(to->own, "targetId")), .text = json_text(plan_value(k, to, "text")),
+		.target_id = json_text(json_get(to->own, "targetId")), .text = part.text,
 	};
 	if (p == NULL) {
 		plan_unknown_platform(k, to->n.platform, to->param);
@@ -77,29 +87,38 @@ static void plan_target(struct plan *k, const struct plan_to *to, struct post_ta
 	limits = p->limits;
 	limits_overlay(&limits, to->n.limits, k->r->arena);
 	check.limits = &limits;
-	check_text(&check, &(struct check_text){t->text, plan_param(k, to, "text"), text_beside(&check, &o), link != NULL, false});
-	check_link(&check, link, plan_param(k, to, "link"));
-	t->content = write_content(k, &check, &o, link);
-	post_hash(t, link, NULL);
+	t->content = plan_part(k, &check, &part, &digests);
+	plan_children(k, to, &check, t);
+	post_hash(t, part.link, digests);
 }
 
 /* options.mastodon of a post that goes to no account on mastodon would be dropped: it is refused. */
-static void refuse_stray_options(struct plan *k)
+static void refuse_stray(struct plan *k, struct jv options, const char *param)
 {
-	struct jv options = json_get(k->body, "options"), value;
 	const char *platform;
+	struct jv value;
 
 	if (plan_given(options) && json_type(options) != JSON_OBJECT)
-		api_issue(k->r, "field_invalid", "options", "options has one member per platform.");
+		api_issue(k->r, "field_invalid", param, "options has one member per platform.");
 	for (size_t i = 0; json_member(options, i, &platform, &value); i++) {
 		bool found = false;
 
 		for (int t = 0; t < k->count; t++)
 			found = found || k->to[t].n.id == NULL || text_eq(k->to[t].n.platform, platform);
 		if (!found)
-			api_issue(k->r, "unknown_field", arena_printf(k->r->arena, "options.%.64s", platform),
+			api_issue(k->r, "unknown_field", arena_printf(k->r->arena, "%s.%.64s", param, platform),
 				  "No target of this post is on %.64s: options has one member per platform of its targets.", platform);
 	}
+}
+
+static void refuse_stray_options(struct plan *k)
+{
+	struct jv thread = json_get(k->body, "thread");
+
+	refuse_stray(k, json_get(k->body, "options"), "options");
+	for (size_t i = 0; i < json_count(thread); i++)
+		refuse_stray(k, json_get(json_at(thread, i), "options"), arena_printf(k->r->arena, "thread[%zu].options", i));
+	refuse_stray(k, json_get(json_get(k->body, "firstComment"), "options"), "firstComment.options");
 }
 
 static void refuse_twins(struct plan *k)
@@ -121,6 +140,8 @@ void plan_what(struct plan *k)
 	for (int i = 0; i < k->count; i++)
 		if (k->to[i].n.id != NULL)
 			plan_target(k, &k->to[i], &k->p->targets[i]);
+	k->p->media_ids = k->held;
+	k->p->media_count = k->held_count;
 	refuse_stray_options(k);
 	refuse_twins(k);
 }

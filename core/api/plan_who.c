@@ -19,7 +19,7 @@ static bool is_empty(struct jv v)
 
 void plan_later(const struct plan *k, struct jv object, const char *place)
 {
-	static const char *const names[] = {"media", "firstComment", "thread", "approval", NULL};
+	static const char *const names[] = {"approval", NULL};
 
 	for (int i = 0; names[i] != NULL; i++)
 		if (!is_empty(json_get(object, names[i]))) {

@@ -84,12 +84,29 @@ static enum rc plan(struct api_request *r, bool scheduled, struct post_new *ret)
 	return plan_new(r, c, scheduled, ret);
 }
 
+/* Everything else is judged before anything is fetched. */
+static enum rc plan_whole(struct api_request *r, bool scheduled, struct post_new *ret)
+{
+	enum rc rc = plan(r, scheduled, ret);
+
+	if (rc == RC_OK && plan_has_urls(r)) {
+		rc = plan_fetch(r);
+		if (rc == RC_OK)
+			rc = plan(r, scheduled, ret);
+	}
+	return rc;
+}
+
 static enum rc create(struct api_request *r, bool scheduled)
 {
 	struct creating k = {.id = ""};
 	struct post_read extra = {.warnings = true};
-	enum rc rc = plan(r, scheduled, &k.p);
+	bool kept;
+	enum rc rc = api_kept(r, &kept);
 
+	if (rc != RC_OK || kept)
+		return rc;
+	rc = plan_whole(r, scheduled, &k.p);
 	if (rc == RC_OK)
 		rc = name_existing(r, api_write(r, create_write, &k), &k.p);
 	if (rc != RC_OK)
@@ -181,19 +198,25 @@ static enum rc edit_write(struct cx *cx, struct db_conn *c, struct api_request *
 	return rc == RC_OK ? post_read_find(cx, c, r, k->old.id, &extra) : rc;
 }
 
+static enum rc edit_plan(struct api_request *r, struct editing *k)
+{
+	DB_READ_AUTO struct db_conn *c = db_take(r->api->db);
+	enum rc rc = post_load(r->cx, c, api_param(r, "id"), &r->identity.owner, r->arena, &k->old);
+
+	if (rc == RC_OK)
+		rc = api_if_match(r->cx, r, k->old.content_version);
+	return rc == RC_OK ? plan_edit(r, c, &k->old, &k->p) : rc;
+}
+
 static enum rc edit_once(struct api_request *r)
 {
 	struct editing k = {.id = ""};
-	enum rc rc;
+	enum rc rc = edit_plan(r, &k);
 
-	{
-		DB_READ_AUTO struct db_conn *c = db_take(r->api->db);
-
-		rc = post_load(r->cx, c, api_param(r, "id"), &r->identity.owner, r->arena, &k.old);
+	if (rc == RC_OK && plan_has_urls(r)) {
+		rc = plan_fetch(r);
 		if (rc == RC_OK)
-			rc = api_if_match(r->cx, r, k.old.content_version);
-		if (rc == RC_OK)
-			rc = plan_edit(r, c, &k.old, &k.p);
+			rc = edit_plan(r, &k);
 	}
 	return rc == RC_OK ? name_existing(r, api_write(r, edit_write, &k), &k.p) : rc;
 }
@@ -201,11 +224,18 @@ static enum rc edit_once(struct api_request *r)
 /* Somebody else's edit in between: plan again upon it, unless the caller named the version he means. */
 static enum rc post_patch(struct api_request *r)
 {
-	enum rc rc = edit_once(r);
+	bool kept;
+	enum rc rc = api_kept(r, &kept);
 
+	if (rc != RC_OK || kept)
+		return rc;
+	rc = edit_once(r);
 	for (int i = 1; i < EDIT_TRIES && rc == RC_STALE && web_header_in(r->web, "If-Match") == NULL; i++) {
+		const char *doc_url = r->more.doc_url;
+
 		cx_init(r->cx, r->id);
 		error_more_init(&r->more, r->arena);
+		r->more.doc_url = doc_url;
 		rc = edit_once(r);
 	}
 	if (rc == RC_OK)

@@ -26,6 +26,7 @@ const struct route *const route_tables[] = {
 	operation_routes,
 	event_routes,
 	platform_routes,
+	rule_routes,
 	media_routes,
 	NULL,
 };

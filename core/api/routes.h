@@ -26,6 +26,7 @@ extern const struct route delivery_routes[];
 extern const struct route operation_routes[];
 extern const struct route event_routes[];
 extern const struct route platform_routes[];
+extern const struct route rule_routes[];
 extern const struct route media_routes[];
 
 #endif

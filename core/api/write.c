@@ -92,6 +92,26 @@ static void answer_replay(struct writing *w)
 	web_header(r->answer, "Original-Request-Id", "%s", w->kept.request_id);
 }
 
+enum rc api_kept(struct api_request *r, bool *ret_kept)
+{
+	struct writing w = {.r = r, .headers = r->answer->headers->len};
+	enum rc rc = RC_OK;
+
+	*ret_kept = false;
+	if (r->idempotency_key == NULL)
+		return RC_OK;
+	w.fingerprint = fingerprint(r);
+	DB_READ_AUTO struct db_conn *c = db_take(r->api->db);
+	if (!idempotency_find(c, &r->identity.owner, r->idempotency_key, r->now, r->arena, &w.kept))
+		return RC_OK;
+	rc = kept_compare(r->cx, &w);
+	if (rc == RC_OK) {
+		*ret_kept = true;
+		answer_replay(&w);
+	}
+	return rc;
+}
+
 enum rc api_write(struct api_request *r, api_write_fn *fn, void *arg)
 {
 	struct writing w = {.r = r, .fn = fn, .arg = arg, .headers = r->answer->headers->len};

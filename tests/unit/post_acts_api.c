@@ -187,7 +187,7 @@ TEST(an_edit_is_judged_like_a_new_post)
 		{"{\"targets\":[{\"connectionId\":\"con_wide\"}]}", 422, "field_invalid", "targets[0]"},
 		{"{\"targets\":[{\"platform\":\"plain\"},{\"platform\":\"plain\"}]}", 422, "field_invalid", "targets[1]"},
 		{"{\"mode\":\"draft\"}", 422, "field_invalid", "mode"},
-		{"{\"media\":[{\"url\":\"https://a.example/x.png\"}]}", 422, "option_not_supported", "media"},
+		{"{\"media\":[{\"url\":\"https://a.example/x.png\"}]}", 422, "media_type_unsupported", "media[0]"},
 		{"{\"externalUserId\":\"bob\"}", 422, "unknown_field", "externalUserId"},
 	};
 

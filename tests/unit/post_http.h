@@ -64,6 +64,7 @@ static enum rc make_rows(struct cx *cx, struct db_conn *c, void *arg)
 	add_connection(c, &orgs[0], "con_wide", "eu_alice", "wide", 1, "active");
 	add_connection(c, &orgs[0], "con_twin1", "eu_alice", "twin", 1, "active");
 	add_connection(c, &orgs[0], "con_twin2", "eu_alice", "twin", 1, "expiring");
+	add_connection(c, &orgs[0], "con_net", "eu_alice", "net", 1, "active");
 	add_connection(c, &orgs[0], "con_bob", "eu_bob", "plain", 1, "reauth_required");
 	add_connection(c, &orgs[0], "con_test", "eu_test", "plain", 0, "active");
 	add_connection(c, &orgs[1], "con_other", "eu_other", "plain", 1, "active");
@@ -84,6 +85,11 @@ static const struct { const char *id, *describe; } descriptors[] = {
 		"{\"name\":\"until\",\"type\":\"time\"}]")},
 	{"wide", DESCRIBE("Wide", "{\"max\":100,\"count\":\"weighted\"}", "\"capabilities\":{\"text\":true,\"link\":true}")},
 	{"twin", DESCRIBE("Twin", "{\"max\":100}", "\"capabilities\":{\"text\":true}")},
+	{"net", DESCRIBE("Net", "{\"max\":20,\"with\":[\"spoiler\"]}",
+		"\"media\":{\"max_items\":2,\"alt_max\":10,\"image\":{\"mime\":[\"image/png\"],\"max_bytes\":1000,\"max_width\":100},\"video\":{}},"
+		"\"capabilities\":{\"text\":true,\"images\":true,\"threads\":true,\"first_comment\":true},\"options\":["
+		"{\"name\":\"visibility\",\"type\":\"enum\",\"values\":[\"public\",\"unlisted\"],\"default\":\"public\"},"
+		"{\"name\":\"spoiler\",\"type\":\"text\"},{\"name\":\"poll\",\"type\":\"list\",\"once\":true}]")},
 	{"sandbox", DESCRIBE("Sandbox", "{\"max\":100}", "\"capabilities\":{\"text\":true}")},
 };
 
