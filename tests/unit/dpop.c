@@ -15,6 +15,17 @@ static struct engine engine;
 static struct op op;
 static char key_text[SIGN_KEY_TEXT], no_key[] = "not a key";
 
+static void leave(void)
+{
+	struct buf *all[] = {&op.secrets, &op.made, &op.action, &op.headers, &op.body};
+
+	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+		buf_free(all[i]);
+	arena_free(&op.arena);
+	dpop_nonces_drop(engine.nonces);
+	engine.nonces = NULL;
+}
+
 static void fresh(void)
 {
 	struct sign_key k;
@@ -22,8 +33,11 @@ static void fresh(void)
 
 	CHECK(sodium_init() >= 0);
 	cx_init(&cx, NULL);
+	if (engine.nonces != NULL)
+		leave();
+	else
+		atexit(leave);
 	memset(&op, 0, sizeof op);
-	dpop_nonces_drop(engine.nonces);
 	engine.nonces = dpop_nonces_new();
 	op.e = &engine;
 	arena_init(&op.arena, 16u << 20);
