@@ -52,7 +52,7 @@ static void bare_host(const char *address, char *out, size_t n)
 	snprintf(out, n, "%.*s", (int)strcspn(start, "/:"), start);
 }
 
-/* The ini may put another server in the place of a host that the descriptor names. */
+/* The ini may put another server in the place of a host. */
 static bool stand_in(struct op *op, const char *host, struct buf *url, const char *sandbox)
 {
 	const struct conf_provider *conf = conf_provider(op->e->config.conf, op->row.provider);
@@ -74,6 +74,12 @@ static bool stand_in(struct op *op, const char *host, struct buf *url, const cha
 	return true;
 }
 
+/* A host that a person named is reached as such, unless the ini names what stands in for it. */
+static enum http_egress user_class(struct op *op, const char *host, struct buf *url)
+{
+	return stand_in(op, host, url, NULL) || !op->platform->user_hosts ? HTTP_PROVIDER : HTTP_USER;
+}
+
 /* Checks the host and says in which class the request goes; NULL words: allowed. */
 static const char *egress_of(struct op *op, struct buf *url, enum http_egress *ret)
 {
@@ -93,7 +99,7 @@ static const char *egress_of(struct op *op, struct buf *url, enum http_egress *r
 	if (op->auth_host != NULL)
 		bare_host(op->auth_host, auth, sizeof auth);
 	if ((account[0] != '\0' && text_eq(host, account)) || (auth[0] != '\0' && text_eq(host, auth))) {
-		*ret = op->platform->user_hosts ? HTTP_USER : HTTP_PROVIDER;
+		*ret = user_class(op, host, url);
 		return NULL;
 	}
 	if (listed(op->platform->answer_hosts, host)) {
@@ -101,7 +107,7 @@ static const char *egress_of(struct op *op, struct buf *url, enum http_egress *r
 		return NULL;
 	}
 	if (may_roam(op)) {
-		*ret = HTTP_USER;
+		*ret = user_class(op, host, url);
 		return NULL;
 	}
 	return arena_printf(&op->arena, "the provider may not reach host %s: its descriptor does not list it", host);

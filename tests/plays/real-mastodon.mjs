@@ -1,0 +1,245 @@
+// Mastodon through the product's own API against two strict stand-ins: an instance of today that knows keys, and an
+// older server of another make that ignores them.  People connect on the hosted page, answers get lost, the server is
+// killed.  The oracle is each instance's own ledger, and what a client did that the API does not describe is a failure.
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { startStage } from '../lib/mastodon.mjs';
+import { after, done, test } from '../lib/test.mjs';
+import { until } from '../lib/wait.mjs';
+
+const POST = 'POST /api/v1/statuses';
+const stage = await startStage();
+after(() => stage.stop());
+const { one, old, server } = stage;
+const posts = (instance) => instance.requests('POST', '/api/v1/statuses').length;
+let ada, otto;
+
+// ---- connecting ----
+
+test('a person names the instance, signs in there and is connected', async () => {
+	ada = await stage.connect('ada', one);
+	assert.deepEqual([ada.platform, ada.status, ada.username], ['mastodon', 'active', 'ada@one.example']);
+	assert.match(ada.remoteAccountId, /^\d+@one\.example$/);
+	const [app] = one.apps.values();
+	assert.deepEqual([one.apps.size, app.name, app.website, app.pinned], [1, 'Real', 'https://product.example/', false]);
+});
+
+test('the same id at another instance is another account; its app is pinned there', async () => {
+	otto = await stage.connect('otto', old);
+	assert.equal(otto.remoteAccountId.split('@')[0], ada.remoteAccountId.split('@')[0]);
+	assert.notEqual(otto.remoteAccountId, ada.remoteAccountId);
+	assert.deepEqual([...old.apps.values()].map((a) => a.pinned), [true]);
+	old.vacuum();
+	assert.equal(old.apps.size, 1);
+});
+
+test('the next person at an instance finds our app there', async () => {
+	await stage.connect('eve', one);
+	assert.equal(one.apps.size, 1);
+});
+
+test('a person who says no is no connection', async () => {
+	const session = await stage.session('nora'), browser = await stage.name(session, one);
+	assert.equal((await stage.decide(browser, 'nora', { decision: 'deny' }))?.get('status') === 'success', false);
+	assert.deepEqual((await stage.call('GET', `/v1/connect-sessions/${session.id}`)).connectionIds, []);
+});
+
+test('an exchange whose answer is lost is not sent again; the person tries again and is connected', async () => {
+	one.account('lily', 'correct horse battery staple');
+	const session = await stage.session('lily'), browser = await stage.name(session, one), before = one.requests('POST', '/oauth/token').length;
+	one.fault('POST /oauth/token', 'lost_after');
+	await stage.decide(browser, 'lily');
+	assert.deepEqual((await stage.call('GET', `/v1/connect-sessions/${session.id}`)).connectionIds, []);
+	assert.equal(one.requests('POST', '/oauth/token').length - before, 1);
+	await stage.connect('lily', one);
+});
+
+test('a code that is used a second time is refused, and ends what the first gave', async () => {
+	const connection = await stage.connect('mallory', one), [code, { token }] = [...one.codes].at(-1), [app] = one.apps.values();
+	const body = new URLSearchParams({ grant_type: 'authorization_code', code, client_id: app.client_id, client_secret: app.client_secret,
+		redirect_uri: app.uris[0], code_verifier: 'v'.repeat(43) });
+	const reply = await fetch(`${one.url}/oauth/token`, { method: 'POST', body });
+	assert.deepEqual([reply.status, (await reply.json()).error, token.revoked], [400, 'invalid_grant', true]);
+	const checked = await stage.live('POST', `/v1/connections/${connection.id}/check`, {});
+	assert.match(checked.text, /reauth_required|revoked/);
+});
+
+test('an address that is no instance is told to the person, who stays', async () => {
+	const session = await stage.session('nobody');
+	old.fault('GET /api/v2/instance', 'status', { status: 404 });
+	old.fault('GET /api/v1/instance', 'status', { status: 200, body: { hello: 'world' } });
+	const browser = await stage.name(session, 'OLD.example.');
+	assert.deepEqual((await stage.call('GET', `/v1/connect-sessions/${session.id}`)).connectionIds, []);
+	assert.ok(!browser.location?.includes('success'));
+});
+
+// ---- publishing ----
+
+const never = {};
+test('at the older server a request is lost on its way: it will be known at the end', async () => {
+	const before = posts(old);
+	old.fault(POST, 'lost_before');
+	never.made = await stage.post('otto', 'lost on its way');
+	await until('it was lost', () => posts(old) > before);
+	never.at = Date.now();
+	assert.equal((await stage.ended(never.made)).status, 'unconfirmed');
+	assert.equal(old.ledger('lost on its way').length, 0);
+});
+
+test('publishes once; the delivery names the status and its page', async () => {
+	const text = 'Hello from the API, see https://example.com/a_long_address_that_is_cut_in_three @ada #tag';
+	const delivery = await stage.once(await stage.post('ada', text), one, text);
+	assert.equal(delivery.remotePostUrl, `https://one.example/@ada/${delivery.remotePostId}`);
+	const other = await stage.once(await stage.post('otto', 'Hello **there**'), old, 'Hello **there**');
+	assert.match(other.remotePostUrl, /^https:\/\/old\.example\/@otto\//);
+});
+
+test('options reach the status', async () => {
+	const options = { mastodon: { visibility: 'unlisted', spoiler_text: 'Careful', sensitive: true, language: 'de', quote_policy: 'nobody' } };
+	await stage.once(await stage.post('ada', 'with options', { options }), one, 'with options');
+	const [{ visibility, spoiler_text, sensitive, language, quote_approval_policy }] = one.ledger('with options');
+	assert.deepEqual([visibility, spoiler_text, sensitive, language, quote_approval_policy], ['unlisted', 'Careful', true, 'de', 'nobody']);
+});
+
+test('a poll', async () => {
+	const options = { mastodon: { poll_options: ['Yes', 'No, thanks'], poll_expires_in: 600, poll_hide_totals: true } };
+	await stage.once(await stage.post('ada', 'Tea?', { options }), one, 'Tea?');
+	assert.deepEqual(one.ledger('Tea?')[0].poll, { options: ['Yes', 'No, thanks'], expires_in: 600, hide_totals: true });
+});
+
+test('the same idempotency key ten times at once is one status', async () => {
+	const body = { externalUserId: 'ada', platforms: ['mastodon'], text: 'ten calls' };
+	const made = await Promise.all(Array.from({ length: 10 }, () => stage.call('POST', '/v1/posts', body, { 'idempotency-key': 'ten' })));
+	assert.equal(new Set(made.map((m) => m.id)).size, 1);
+	await stage.once(made[0], one, 'ten calls');
+});
+
+// ---- lost answers ----
+
+for (const mode of ['lost_after', 'lost_before']) {
+	test(`keys are known: an answer that is ${mode} twice: sent again, one status`, async () => {
+		const before = posts(one);
+		one.fault(POST, mode, { count: 2 });
+		await stage.once(await stage.post('ada', `known ${mode}`), one, `known ${mode}`);
+		assert.equal(posts(one) - before, 3, 'the trouble did not happen');
+	});
+}
+
+test('keys are known, and no repetition is answered: found by looking, one status', async () => {
+	one.fault(POST, 'lost_after', { count: 4 });
+	const made = await stage.post('ada', 'looked for');
+	await stage.once(made, one, 'looked for', { sure: true });
+	assert.deepEqual(new Set(one.ledger('looked for').map((s) => s.key)).size, 1);
+});
+
+test('keys are ignored: an answer that is lost is not sent again, but looked for, one status', async () => {
+	const before = posts(old);
+	old.fault(POST, 'lost_after');
+	const made = await stage.post('otto', 'not sent again');
+	assert.equal((await stage.ended(made)).status, 'unconfirmed');
+	await stage.post('otto', 'not sent');		// another one in between
+	await stage.once(made, old, 'not sent again', { sure: true });
+	assert.equal(posts(old) - before, 2);
+});
+
+test('keys are ignored, and the rendered text leaves doubt that no source clears: a person decides, nothing is sent again', async () => {
+	const before = posts(old);
+	old.fault(POST, 'lost_after');
+	const made = await stage.post('otto', 'Hello **again**');
+	assert.equal((await stage.ended(made)).status, 'unconfirmed');
+	for (let i = 0; i < 5; i++) {
+		const [{ id }] = (await stage.call('GET', `/v1/posts/${made.id}`)).deliveries;
+		await stage.call('POST', `/v1/deliveries/${id}/reconcile`, {});
+		await until('it was looked for', () => old.requests('GET', '/api/v1/statuses/').length > i);
+	}
+	assert.equal((await stage.ended(made)).status, 'unconfirmed');
+	assert.equal(old.ledger('Hello **again**').length, 1);
+	assert.equal(posts(old) - before, 1);
+	old.source = true;
+	await stage.once(made, old, 'Hello **again**', { sure: true });
+	old.source = false;
+});
+
+// ---- refusals ----
+
+test('a refusal is told in the words of the instance', async () => {
+	one.fault(POST, 'status', { status: 422, body: { error: 'Validation failed: Poll is invalid' } });
+	const delivery = await stage.ended(await stage.post('ada', 'refused'));
+	assert.deepEqual([delivery.status, delivery.error.code], ['failed', 'platform_rejected']);
+	assert.match(delivery.error.message, /Poll is invalid/);
+	assert.equal(one.ledger('refused').length, 0);
+});
+
+test('a limit is waited for, as its reset tells', async () => {
+	const reset = new Date(Date.now() + 2500).toISOString().replace('Z', '000Z');
+	one.fault(POST, 'status', { status: 429, headers: { 'x-ratelimit-reset': reset }, body: { error: 'Too many requests' } });
+	const before = posts(one);
+	await stage.once(await stage.post('ada', 'limited'), one, 'limited');
+	assert.equal(posts(one) - before, 2);
+});
+
+test('a published status is removed again', async () => {
+	const delivery = await stage.once(await stage.post('ada', 'goes away'), one, 'goes away');
+	await stage.call('POST', `/v1/deliveries/${delivery.id}/unpublish`, {});
+	await until('it is gone', () => one.ledger('goes away').length === 0);
+});
+
+// ---- kills ----
+
+for (let i = 0; i < 4; i++) {
+	test(`killed between the intent and the answer, keys are known: one status (${i + 1} of 4)`, async () => {
+		one.fault(POST, 'held');
+		const made = await stage.post('ada', `killed ${i}`);
+		await until('the instance has it', () => one.ledger(`killed ${i}`).length === 1);
+		await server.restart('SIGKILL');
+		await stage.once(made, one, `killed ${i}`);
+	});
+}
+
+test('killed between the intent and the answer, keys are ignored: looked for, one status', async () => {
+	const before = posts(old);
+	old.fault(POST, 'held');
+	const made = await stage.post('otto', 'killed there');
+	await until('the server has it', () => old.ledger('killed there').length === 1);
+	await server.restart('SIGKILL');
+	await stage.once(made, old, 'killed there', { sure: true });
+	assert.equal(posts(old) - before, 1);
+});
+
+// ---- the end ----
+
+test('what was lost on its way is proven absent after the settle time, and published once', async () => {
+	await stage.once(never.made, old, 'lost on its way', { sure: true, ms: 240_000 });
+	assert.ok(Date.now() - never.at > 90_000, 'it was sent again before the settle time');
+});
+
+test('nothing secret lies readable in any file', () => {
+	const files = readdirSync(server.folder, { recursive: true }).map((name) => path.join(server.folder, name));
+	const contents = files.filter((name) => statSync(name).isFile()).map((file) => [file, readFileSync(file)]);
+	assert.ok(contents.some(([, bytes]) => bytes.includes(ada.remoteAccountId)), 'the store was not among the files');
+	contents.push(['the log', Buffer.from(server.log())]);
+	const secrets = [one, old].flatMap((m) => [...m.tokens.keys(), ...m.codes.keys(), ...[...m.apps.values()].map((a) => a.client_secret)]);
+	for (const [file, bytes] of contents) for (const secret of secrets) assert.ok(!bytes.includes(secret), `a secret lies in ${file}`);
+});
+
+test('a connection that is ended is revoked at its instance; the others live on', async () => {
+	const tokens = (m) => [...m.tokens.values()].filter((t) => t.account?.username === 'ada' && !t.revoked).length;
+	assert.ok(tokens(one) > 0);
+	await stage.call('DELETE', `/v1/connections/${ada.id}`);
+	await until('its tokens are revoked', () => tokens(one) === 0);
+	assert.ok([...old.tokens.values()].some((t) => t.account && !t.revoked));
+});
+
+test('a person who revokes us at the instance is asked to connect again', async () => {
+	old.revoke();
+	const delivery = await stage.ended(await stage.post('otto', 'too late'));
+	assert.deepEqual([delivery.status, delivery.statusReason ?? delivery.reason], ['blocked', 'reauth']);
+	assert.equal(old.ledger('too late').length, 0);
+});
+
+test('nothing was asked that the API does not describe', () => {
+	assert.deepEqual([...one.violations, ...old.violations], []);
+});
+
+await done(300_000);
