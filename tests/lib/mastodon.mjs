@@ -85,10 +85,14 @@ class Stage {
 
 	// The delivery when it has come to rest; unconfirmed is a rest, unless `sure`: then it is looked for until it is told.
 	ended(made, { sure = false, ms = 40_000 } = {}) {
+		let asked = 0;		// the instance counts how often we look
 		return until(`the delivery of ${made.id} ends`, async () => {
 			const [delivery] = (await this.call('GET', `/v1/posts/${made.id}`)).deliveries;
 			if (delivery.status !== 'unconfirmed') return ['published', 'failed', 'blocked'].includes(delivery.status) && delivery;
-			if (sure) await this.live('POST', `/v1/deliveries/${delivery.id}/reconcile`, {});
+			if (sure && Date.now() > asked + 4000) {
+				await this.live('POST', `/v1/deliveries/${delivery.id}/reconcile`, {});
+				asked = Date.now();
+			}
 			return !sure && delivery;
 		}, ms);
 	}
