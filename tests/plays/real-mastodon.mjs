@@ -47,7 +47,8 @@ test('a person who says no is no connection', async () => {
 
 test('an exchange whose answer is lost is not sent again; the person tries again and is connected', async () => {
 	one.account('lily', 'correct horse battery staple');
-	const session = await stage.session('lily'), browser = await stage.name(session, one), before = one.requests('POST', '/oauth/token').length;
+	const session = await stage.session('lily'), browser = await stage.name(session, one);
+	const before = one.requests('POST', '/oauth/token').length;
 	one.fault('POST /oauth/token', 'lost_after');
 	await stage.decide(browser, 'lily');
 	assert.deepEqual((await stage.call('GET', `/v1/connect-sessions/${session.id}`)).connectionIds, []);
