@@ -1,8 +1,8 @@
 /*
  * /v1/connections: connected accounts.
  *
- * The one thing to know: what an account may do (capabilities) and what it lacks (missingPermissions) is worked
- * out from the provider's descriptor each time it is shown, so it follows a new version of the provider.
+ * The one thing to know: what an account can do (capabilities) is worked out from the provider's descriptor each
+ * time it is shown, so it follows a new version of the provider.
  */
 #include "core/api/connect.h"
 
@@ -15,6 +15,7 @@
 #include "core/model/connection.h"
 #include "core/model/enduser.h"
 #include "core/model/operation.h"
+#include "core/model/scope.h"
 
 #define CHECK_WAIT_MS 8000
 
@@ -55,6 +56,7 @@ static const struct field answer_fields[] = {
 	{.name = "grantedScopes", .type = FIELD_ARRAY, .fields = text_fields},
 	{.name = "missingPermissions", .type = FIELD_ARRAY, .fields = text_fields},
 	{.name = "capabilities", .type = FIELD_OPEN, .help = "Name to true, of what this account can do."},
+	{.name = "limits", .type = FIELD_OPEN, .help = "Path to value, where this account or its server has limits of its own, as text.max."},
 	{.name = "credentialMode", .type = FIELD_TEXT},
 	{.name = "tokenExpiresAt", .type = FIELD_TIME, .flags = FIELD_NULLABLE},
 	{.name = "refreshable", .type = FIELD_BOOL},
@@ -86,24 +88,6 @@ static void raw(struct jsonw *w, const char *key, const char *json, const char *
 	jsonw_raw(w, key, json ? json : fallback, strlen(json ? json : fallback));
 }
 
-/* The words of a list that is separated by blanks or commas, as platforms write scopes. */
-static const char *scope_next(const char *at, size_t *ret_len)
-{
-	at += strspn(at, " ,");
-	*ret_len = strcspn(at, " ,");
-	return at;
-}
-
-static bool scope_in(const char *scopes, const char *scope)
-{
-	size_t n = strlen(scope), len;
-
-	for (const char *at = scope_next(scopes, &len); len > 0; at = scope_next(at + len, &len))
-		if (len == n && memcmp(at, scope, n) == 0)
-			return true;
-	return false;
-}
-
 static void scopes_write(struct jsonw *w, const char *scopes)
 {
 	size_t len;
@@ -114,14 +98,40 @@ static void scopes_write(struct jsonw *w, const char *scopes)
 	jsonw_array_end(w);
 }
 
-/* Nothing is missing where the platform does not say what it granted. */
-static void missing_write(struct jsonw *w, const struct connection *n, const struct platform *p)
+/* A limit as it is in the descriptor: a number where it is one, a list where it can have several lines. */
+static void limit_write(struct jsonw *w, const char *path, const char *text)
 {
-	jsonw_array(w, "missingPermissions");
-	for (int i = 0; p != NULL && n->scopes != NULL && i < p->scope_count; i++)
-		if (!scope_in(n->scopes, p->scopes[i].scope))
-			jsonw_text(w, NULL, p->scopes[i].scope);
+	const char *last = strrchr(path, '.');
+	int64_t n;
+
+	if (text_int(text, &n)) {
+		jsonw_int(w, path, n);
+		return;
+	}
+	if (strchr(text, '\n') == NULL && !text_eq(last, ".mime")) {
+		jsonw_text(w, path, text);
+		return;
+	}
+	jsonw_array(w, path);
+	for (size_t len; *text != '\0'; text += len + (text[len] == '\n')) {
+		len = strcspn(text, "\n");
+		jsonw_textn(w, NULL, text, len);
+	}
 	jsonw_array_end(w);
+}
+
+static void limits_write(struct api_request *r, const struct connection *n)
+{
+	struct jv root, value;
+	const char *path;
+	struct cx cx;
+
+	cx_init(&cx, r->id);
+	jsonw_object(r->w, "limits");
+	if (n->limits != NULL && json_parse(&cx, r->arena, n->limits, strlen(n->limits), &root) == RC_OK)
+		for (size_t i = 0; json_member(root, i, &path, &value); i++)
+			limit_write(r->w, path, json_text_or(value, ""));
+	jsonw_object_end(r->w);
 }
 
 static void capabilities_write(struct jsonw *w, const struct platform *p)
@@ -167,8 +177,9 @@ static void connection_write(struct api_request *r, const struct connection *n)
 	jsonw_object(w, NULL);
 	account_write(w, n);
 	scopes_write(w, n->scopes);
-	missing_write(w, n, p);
+	raw(w, "missingPermissions", n->missing, "[]");
 	capabilities_write(w, p);
+	limits_write(r, n);
 	token_write(w, n);
 	jsonw_time(w, "lastCheckedAt", n->checked_at);
 	jsonw_time(w, "lastPublishedAt", n->published_at);
@@ -359,11 +370,10 @@ static enum rc check_answer_write(struct api_request *r, const char *operation_i
 
 	if (rc != RC_OK)
 		return rc;
-	PLATFORM_AUTO const struct platform *p = platforms_take(r->api->platforms, n.provider);
 	jsonw_object(r->w, NULL);
 	jsonw_text(r->w, "status", connection_status(&n));
 	jsonw_time(r->w, "checkedAt", n.checked_at);
-	missing_write(r->w, &n, p);
+	raw(r->w, "missingPermissions", n.missing, "[]");
 	jsonw_text(r->w, "operationId", operation_id);
 	jsonw_text(r->w, "operationStatus", status);
 	jsonw_object_end(r->w);

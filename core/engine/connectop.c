@@ -54,12 +54,21 @@ static enum rc authorize_effect(struct cx *cx, struct db_conn *c, struct op *op,
 	return RC_OK;
 }
 
+/* What the platform says is granted now; a person may take permissions back one by one. */
+static void granted(struct db_conn *c, struct op *op, int64_t now)
+{
+	if (op->tokens.scopes == NULL || op->target != NULL)
+		return;
+	db_run(c, "UPDATE auth_grant SET scopes = ?3 WHERE id = ?1 AND organization_id = ?2", "sss", op->grant.id,
+	       op->row.owner.organization_id, op->tokens.scopes);
+	grant_scopes(c, &op->grant, op->tokens.scopes, now);
+}
+
 static enum rc refresh_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now)
 {
 	(void)cx;
+	granted(c, op, now);
 	facts_keep(c, op);
-	if (op->tokens.scopes != NULL)
-		grant_scopes(c, &op->grant, op->tokens.scopes, now);
 	return RC_OK;
 }
 
@@ -130,6 +139,7 @@ static enum rc targets_effect(struct cx *cx, struct db_conn *c, struct op *op, i
 static enum rc check_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now)
 {
 	(void)cx;
+	granted(c, op, now);
 	db_run(c, "UPDATE connection SET checked_at = ?3, username = COALESCE(?4, username), display_name = COALESCE(?5, display_name),"
 	       " avatar_url = COALESCE(?6, avatar_url), version = version + 1, updated_at = ?3 WHERE id = ?1 AND organization_id = ?2", "ssisss",
 	       op->row.connection_id, op->row.owner.organization_id, now, result_text(op, "account.username"),

@@ -9,6 +9,7 @@
 #include "core/base/text.h"
 #include "core/model/event.h"
 #include "core/model/post.h"
+#include "core/model/scope.h"
 
 struct session {
 	struct owner owner;
@@ -200,6 +201,18 @@ static void keep_account(struct db_conn *c, const struct session *s, const struc
 	       buf_text(&text));
 }
 
+static void note_missing(struct db_conn *c, const struct session *s, const char *scopes)
+{
+	BUF_AUTO struct buf missing;
+	STMT_AUTO struct stmt *q = db_query(c, "SELECT asked FROM auth_grant WHERE id = ?1 AND organization_id = ?2", "ss", s->grant_id,
+					    s->owner.organization_id);
+
+	buf_init(&missing, 16384);
+	scope_missing(&missing, db_next(q) ? db_text(q, 0) : NULL, scopes);
+	db_run(c, "UPDATE connection SET missing = ?3 WHERE grant_id = ?1 AND organization_id = ?2", "sss", s->grant_id,
+	       s->owner.organization_id, buf_text(&missing));
+}
+
 enum rc connect_complete(struct cx *cx, struct db_conn *c, const char *session_id, const struct connect_account *accounts, int count,
 			 const char *scopes, int *ret_failed, int64_t now)
 {
@@ -232,6 +245,7 @@ enum rc connect_complete(struct cx *cx, struct db_conn *c, const char *session_i
 	}
 	jsonw_array_end(&w);
 	jsonw_end(&w);
+	note_missing(c, &s, scopes);
 	db_run(c, "UPDATE connect_session SET status = 'completed', connection_ids = ?2, completed_at = ?3, state_mac = NULL WHERE id = ?1",
 	       "ssi", session_id, buf_text(&ids), now);
 	close_unused_grants(c, &s, now);

@@ -9,7 +9,8 @@
 #include "core/model/post.h"
 
 #define SELECT "SELECT n.organization_id, n.app_id, n.live, n.id, n.end_user_id, u.external_id, n.grant_id, n.platform, n.provider," \
-	" n.remote_id, n.username, n.display_name, n.avatar_url, n.account_type, n.status, n.status_reason, n.scopes, n.label, n.tags," \
+	" n.remote_id, n.username, n.display_name, n.avatar_url, n.account_type, n.status, n.status_reason, n.scopes, n.missing, n.label," \
+	" n.tags," \
 	" n.metadata, n.limits," \
 	" g.credential_id, n.paused, g.expires_at, g.refreshable, g.refreshed_at, g.refresh_at, g.refresh_failures, n.checked_at," \
 	" n.published_at, n.version, n.created_at, n.updated_at FROM connection n" \
@@ -20,7 +21,7 @@ void connection_row(struct stmt *s, struct arena *a, struct connection *n)
 {
 	const char **texts[] = {
 		&n->id, &n->end_user_id, &n->external_id, &n->grant_id, &n->platform, &n->provider, &n->remote_id, &n->username,
-		&n->display_name, &n->avatar_url, &n->account_type, &n->status, &n->reason, &n->scopes, &n->label, &n->tags, &n->metadata,
+		&n->display_name, &n->avatar_url, &n->account_type, &n->status, &n->reason, &n->scopes, &n->missing, &n->label, &n->tags, &n->metadata,
 		&n->limits, &n->credential_id,
 	};
 	int64_t *numbers[] = {

@@ -15,7 +15,7 @@
 struct connection {
 	struct owner owner;
 	const char *id, *end_user_id, *external_id, *grant_id, *platform, *provider, *remote_id, *username, *display_name, *avatar_url,
-		*account_type, *status, *reason, *scopes, *label, *tags, *metadata,
+		*account_type, *status, *reason, *scopes, *missing, *label, *tags, *metadata,
 		*limits;		/* JSON: the account's own, see core/model/limits.h; NULL: none */
 	/* of its grant */
 	const char *credential_id;

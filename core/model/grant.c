@@ -8,6 +8,7 @@
 #include "core/base/jsonw.h"
 #include "core/base/text.h"
 #include "core/model/data_key.h"
+#include "core/model/scope.h"
 
 bool grant_load(struct db_conn *c, const char *id, struct arena *a, struct grant *g)
 {
@@ -194,15 +195,18 @@ static void connections_dead(struct db_conn *c, const struct grant *g, const cha
 void grant_scopes(struct db_conn *c, const struct grant *g, const char *scopes, int64_t now)
 {
 	ARENA_AUTO struct arena a;
+	BUF_AUTO struct buf missing;
 	struct changed { const char *id, *status; } changed[256];
 	int n = 0;
 
 	arena_init(&a, 65536);
+	buf_init(&missing, 16384);
+	scope_missing(&missing, g->asked, scopes);
 	{
 		STMT_AUTO struct stmt *s = db_query(c,
-			"UPDATE connection SET scopes = ?3, version = version + 1, updated_at = ?4 WHERE grant_id = ?1 AND organization_id = ?2"
-			" AND status <> 'disconnected' AND scopes IS NOT ?3 RETURNING id, status",
-			"sssi", g->id, g->owner.organization_id, scopes, now);
+			"UPDATE connection SET scopes = ?3, missing = ?5, version = version + 1, updated_at = ?4 WHERE grant_id = ?1"
+			" AND organization_id = ?2 AND status <> 'disconnected' AND (scopes IS NOT ?3 OR missing IS NOT ?5) RETURNING id, status",
+			"sssis", g->id, g->owner.organization_id, scopes, now, buf_text(&missing));
 
 		while (db_next(s))
 			if (n < 256)

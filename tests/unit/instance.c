@@ -269,3 +269,35 @@ TEST(a_refresh_by_a_forgotten_app_asks_the_person)
 		       "reauth_required", status));
 	CHECK_INT(number(ROWS, "stale"), 0);
 }
+
+/* ---- permissions ------------------------------------------------------------------------------------------- */
+
+#define SHOWN "SELECT scopes || ' ' || missing || ' ' || version FROM connection WHERE grant_id = (SELECT grant_id FROM connect_session" \
+	" WHERE id = ?1)"
+
+static enum rc forget_scopes_write(struct cx *cx, struct db_conn *c, void *arg)
+{
+	db_run(c, "UPDATE connection SET scopes = 'publish read', missing = '[]' WHERE grant_id = (SELECT grant_id FROM connect_session"
+	       " WHERE id = ?1)", "s", (const char *)arg);
+	return refresh_write(cx, c, arg);
+}
+
+TEST(what_is_missing_is_what_was_asked_for_and_not_granted)
+{
+	struct rig_visit v;
+	char got[64], *url, *scope;
+
+	setup();
+	rig_visit_begin(&rig, "fewer", &v);
+	url = rig_visit_redirect(&v);
+	scope = strstr(url, "publish%20read");
+	CHECK(scope != NULL);
+	memmove(scope + 7, scope + 14, strlen(scope + 14) + 1);		/* the person allows one of the two */
+	rig_visit_return(&v, url, "fay", got);
+	free(url);
+	CHECK_STR(got, "completed");
+	CHECK(rig_wait(&rig, SHOWN, v.session, "publish [\"read\"] 2", got));	/* 2: its limits were read */
+	rig_write(&rig, forget_scopes_write, v.session);
+	engine_wake(rig.engine);
+	CHECK_SAY(rig_wait(&rig, SHOWN, v.session, "publish [\"read\"] 3", got), "%s", got);
+}
