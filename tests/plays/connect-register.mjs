@@ -125,6 +125,7 @@ test('who comes back while the app is being registered meets one registration, n
 	await until('it is begun', async () => await apps() > before);
 	await second.get(s.connectUrl);
 	await second.submit({ server: host('slow') });
+	assert.match(second.location ?? second.page.text, /\/wait$/, 'it is begun already');
 	await Promise.all([sent, second.follow(server.url)]);
 	const one = [first, second].find((b) => b.location?.startsWith(`http://${host('slow')}/`));
 	assert.ok(one, `${first.page.text}\n${second.page.text}`);
