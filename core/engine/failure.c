@@ -69,7 +69,8 @@ static void unconfirmed(struct op *op, const char *why)
 	struct delivery_move *m;
 
 	if (op->remote_id != NULL && op->remote_id[0] != '\0') {
-		outcome_published(op, "answer");	/* what was asked for afterwards is not known, but this is */
+		op_warn(op, "follow_up_unknown", why);	/* what was asked for afterwards is not known, but this is */
+		outcome_published(op, "answer");
 		return;
 	}
 	op_change(op, "running");	/* phase and event stay as committed: lost where the intent's answer is read, or the poll */

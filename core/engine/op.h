@@ -173,6 +173,7 @@ void op_input_int(struct op *op, const char *key, int64_t value);
 
 /* step.c */
 void op_step(struct op *op, const char *event);
+void op_warn(struct op *op, const char *reason, const char *words);	/* trouble that did not stop the operation */
 
 /* send.c */
 void op_answer_header(const struct op *op, const char *name, char *out, size_t size);	/* of its last answer; "" if there is none */

@@ -289,9 +289,10 @@ static void on_fail(struct op *op, const struct action *a)
 	if (a->retry_after > 0)
 		op->retry_after_ms = a->retry_after * 1000;
 	/* a remote id is set: the post is live, what failed came after it */
-	if (op->publish && !op->looking && op->remote_id != NULL && op->remote_id[0] != '\0')
+	if (op->publish && !op->looking && op->remote_id != NULL && op->remote_id[0] != '\0') {
+		op_warn(op, a->reason, a->message[0] ? a->message : "the post is there; something that was to follow it failed");
 		outcome_published(op, "answer");
-	else if (op->publish)
+	} else if (op->publish)
 		outcome_fail(op, a);
 	else
 		connect_fail_class(op, a);

@@ -101,7 +101,7 @@ static void take_result(struct op *op, const char *key, const char *value)
 	jsonw_text(&w, "", value);
 }
 
-static void take_warning(struct op *op, const char *reason, const char *words)
+void op_warn(struct op *op, const char *reason, const char *words)
 {
 	struct jsonw w;
 
@@ -170,7 +170,7 @@ static void read_record(struct op *op, const struct rec *r, struct action *a)
 	case REC_MESSAGE: a->message = copy(op, r); a->platform_code = copy_key(op, r); break;
 	case REC_STATE: bag_put(&op->saved, REC_STATE, copy_key(op, r), copy(op, r)); break;
 	case REC_RESULT: take_result(op, copy_key(op, r), copy(op, r)); break;
-	case REC_WARNING: take_warning(op, copy_key(op, r), copy(op, r)); break;
+	case REC_WARNING: op_warn(op, copy_key(op, r), copy(op, r)); break;
 	case REC_TOKEN: take_token(op, copy_key(op, r), copy(op, r)); break;
 	case REC_METHOD: a->repeat = repeat_of(r); break;
 	default: break;

@@ -7,7 +7,7 @@ import { Browser } from '../lib/http.mjs';
 import { startServer } from '../lib/server.mjs';
 import { after, done, test, until } from '../lib/test.mjs';
 
-const back = 'https://example.com/back';
+const back = 'https://example.com/back', PUT = 'com.atproto.repo.putRecord';
 const pds = await startPds();
 after(() => pds.stop());
 const { host: address } = new URL(pds.url);
@@ -63,11 +63,30 @@ test('a wrong app password is told, the right one connects, and it rests nowhere
 	}
 });
 
-test('what is connected can publish, and is let go at the platform too', async () => {
+// A post that only those may answer who are mentioned: published whatever becomes of its gate, and its trouble is told.
+async function follow(connectionId, text, warning) {
+	const options = { bluesky: { reply_gate: 'mentioned' } };
+	const post = await made(org.live.post('/v1/posts', { text, options, targets: [{ connectionId }] }), 202);
+	const ended = await until('it is published', async () => {
+		const { deliveries: [d] } = await made(org.live.get(`/v1/posts/${post.id}`), 200);
+		return d.status === 'published' && d;
+	});
+	assert.deepEqual(ended.warnings.map((w) => w.code), warning ? [warning] : []);
+	assert.equal((await pds.records(ada.did)).filter((r) => r.value.text === text).length, 1);
+}
+
+test('what is connected can publish, has its reply gates or is told why not, and is let go at the platform too', async () => {
 	const [{ id }] = (await made(org.live.get('/v1/connections'), 200)).data;
 	const post = await made(org.live.post('/v1/posts', { text: 'Hello from the form', targets: [{ connectionId: id }] }), 202);
 	await until('it is published', async () => (await made(org.live.get(`/v1/posts/${post.id}`), 200)).status === 'published');
 	assert.deepEqual((await pds.records(ada.did)).map((r) => r.value.text), ['Hello from the form']);
+	await follow(id, 'A gate that holds');
+	await pds.fault(PUT, 'none');		// the post goes through, its gate is what fails
+	await pds.fault(PUT, 'status', { status: 400, body: { error: 'InvalidRequest', message: 'no gates today' } });
+	await follow(id, 'A gate that is refused', 'reply_gate_missing');
+	await pds.fault(PUT, 'none');
+	await pds.fault(PUT, 'lost_after', { count: 2 });	// on a connection that was kept the first loss is repeated unseen
+	await follow(id, 'A gate that is lost', 'follow_up_unknown');
 	await made(org.live.delete(`/v1/connections/${id}`), 200);
 	const deleted = (r) => r.path.startsWith('/xrpc/com.atproto.server.deleteSession');
 	await until('the session there is deleted', async () => (await pds.seen()).some(deleted));
