@@ -37,8 +37,8 @@ function jwt(text, key) {
 const thumbprint = ({ crv, kty, x, y }) => createHash('sha256').update(JSON.stringify({ crv, kty, x, y })).digest('base64url');
 const nonce = () => randomBytes(9).toString('base64url');
 const far = {
-	nonces: { auth: nonce(), api: nonce() }, jtis: new Set(), keys: [], posts: [], seen: [], pushed: [], tokens: new Map(), never: null,
-	grants: new Map(), insist: 0,
+	nonces: { auth: nonce(), api: nonce() }, jtis: new Set(), keys: [], posts: [], seen: [], pushed: [], tokens: new Map(),
+	insist: 0, kill: null,
 };
 
 function proof(req, side, base, token) {
@@ -118,6 +118,12 @@ async function answer(req, res) {
 	const form = new URLSearchParams(body);
 	const { key, fresh } = proof(req, side, side === 'api' ? API : AUTH, side === 'api' ? access : undefined);
 	if (side === 'auth' && form.get('client_assertion')) assertion(form, jwks);
+	if (path === '/posts' && far.kill === (fresh ? 'repeated' : 'first')) {
+		if (fresh) far.posts.push(JSON.parse(body).text);
+		far.kill = null;
+		await server.kill();
+		return res.destroy();
+	}
 	if (!fresh) {		// two shapes: an error of OAuth, and a challenge of a resource server
 		return side === 'auth' ? say(400, { error: 'use_dpop_nonce' })
 			: say(401, { message: 'no' }, { 'www-authenticate': 'DPoP algs="ES256", error="use_dpop_nonce"' });
@@ -305,6 +311,21 @@ test('a server that asks for a nonce twice in a row is told to the provider', as
 	assert.equal(delivery.status, 'failed', JSON.stringify(delivery));
 	assert.deepEqual(asked('/posts').slice(before), [401, 401]);
 	assert.ok(!far.posts.includes('never'));
+});
+
+test('killed at the first send or at the repeated one, nothing is sent blindly again', async () => {
+	for (const [kill, there] of [['first', 0], ['repeated', 1]]) {
+		const text = `killed at the ${kill}`;
+		Object.assign(far, { kill, nonces: { ...far.nonces, api: nonce() } });
+		const { id } = await made(org.live.post('/v1/posts', { text, targets: [{ connectionId: connection }] }), 202);
+		await until('the server was killed', () => far.kill === null && !server.alive, 20_000);
+		await server.start();
+		const read = async () => (await made(org.live.get(`/v1/posts/${id}`), 200)).deliveries[0].status;
+		await until('the delivery is known to be unknown', async () => await read() === 'unconfirmed', 20_000);
+		await publish(org, connection, `after ${text}`);
+		assert.equal(await read(), 'unconfirmed');
+		assert.equal(far.posts.filter((t) => t === text).length, there);
+	}
 });
 
 test('a refresh keeps the key, and the nonce may ask once more there too', async () => {
