@@ -351,11 +351,11 @@ void outcome_unsent(struct op *op, const char *words)
 		retry(op, "platform_unavailable", words, NULL);
 }
 
-void outcome_refused(struct op *op, const char *words)
+void outcome_refused(struct op *op, const char *code, const char *words)
 {
 	log_warn("engine", "operation %s of %s: not sent: %s", op->id, op->row.platform, words);
 	if (!op->publish)
-		connect_failed(op, "platform_not_configured", words, false, false);
+		connect_failed(op, code, words, false, false);
 	else if (op->looking)
 		outcome_look(op, false);
 	else if (op->state == DELIVERY_AWAITING_USER)
@@ -363,7 +363,7 @@ void outcome_refused(struct op *op, const char *words)
 	else if (op->accepted || (risky(op) && op->row.resent))
 		unconfirmed(op, words);
 	else
-		failed(op, "platform_not_configured", words, NULL);
+		failed(op, code, words, NULL);
 }
 
 /* ---- looking ---------------------------------------------------------------------------------------- */

@@ -223,7 +223,7 @@ bool op_fresh_enough(const struct op *op);	/* its committed intent may still lea
 void op_park(struct op *op, const char *reason, const char *words);	/* a provider that cannot go on */
 void outcome_unsent(struct op *op, const char *words);	/* proven that no byte left */
 void outcome_lost(struct op *op, const char *words);
-void outcome_refused(struct op *op, const char *words);	/* our own guard or a missing credential */
+void outcome_refused(struct op *op, const char *code, const char *words);	/* our own guard or a missing credential */
 struct change *op_change(struct op *op, const char *status);	/* cleared; saves the operation's row with this status */
 struct delivery_move *op_move(struct op *op, enum delivery_state to, const char *reason, int64_t due_at);
 struct dedupe op_dedupe(const struct op *op);	/* of its platform and account type */

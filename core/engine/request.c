@@ -65,7 +65,8 @@ static void add_range(struct request *q, const struct rec *r)
 	}
 	fd = op->media_files[index] == NULL ? -1 : open(op->media_files[index], O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 || fstat(fd, &st) != 0 || offset < 0 || length < 0 || offset > st.st_size || length > st.st_size - offset) {
-		q->fault = arena_printf(&op->arena, "media %lld of the post cannot be read", (long long)index);
+		q->fault = arena_printf(&op->arena, "media %lld of the post is not there any more: upload it again, for a new post", (long long)index);
+		q->code = "media_unreadable";
 		if (fd >= 0)
 			close(fd);
 		return;
@@ -147,6 +148,7 @@ void request_build(struct request *q, struct op *op, const struct buf *records)
 	memset(q, 0, sizeof *q);
 	q->op = op;
 	q->method = "GET";
+	q->code = "platform_not_configured";
 	buf_init(&q->url, 32768);
 	buf_init(&q->headers, 65536);
 	buf_init(&q->body, 2u << 20);

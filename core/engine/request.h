@@ -21,7 +21,7 @@ struct request {
 	struct http_part parts[REQUEST_PARTS];
 	size_t starts[REQUEST_PARTS];	/* where a literal part begins in body */
 	int part_count;
-	const char *fault;		/* why it cannot be sent; NULL: it can */
+	const char *fault, *code;	/* why it cannot be sent, and the error's code; fault NULL: it can */
 	bool in_header, dpop;
 };
 

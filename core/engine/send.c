@@ -208,7 +208,7 @@ static void sent(void *arg, const struct http_answer *answer)
 	case HTTP_ANSWERED: op_step(op, "answer"); break;
 	case HTTP_UNSENT: outcome_unsent(op, answer->words); break;
 	case HTTP_LOST: outcome_lost(op, answer->words); break;
-	case HTTP_REFUSED: outcome_refused(op, answer->words); break;
+	case HTTP_REFUSED: outcome_refused(op, "platform_not_configured", answer->words); break;
 	}
 }
 
@@ -238,7 +238,7 @@ void op_send(struct op *op)
 	if (q.fault == NULL)
 		q.fault = egress_of(op, &q.url, &egress);
 	if (q.fault != NULL)
-		outcome_refused(op, q.fault);
+		outcome_refused(op, q.code, q.fault);
 	else
 		send_built(op, &q, egress);
 	request_free(&q);

@@ -90,6 +90,8 @@ static void received(const char *words, size_t i, const char *sha256)
 	arena_free(&a);
 }
 
+static char last[ID_MAX];		/* the delivery of the last publish */
+
 static void publish(const char *type, const char *words, const char *content, const char *state)
 {
 	char connection[ID_MAX], got[64];
@@ -100,6 +102,17 @@ static void publish(const char *type, const char *words, const char *content, co
 	engine_wake(rig.engine);
 	rig_wait(&rig, "SELECT state FROM delivery WHERE id = ?1", p.delivery, state, got);
 	CHECK_STR(got, state);
+	snprintf(last, sizeof last, "%s", p.delivery);
+}
+
+/* A refusal that a person understands, and that no retry of ours can mend. */
+static void is_unreadable(void)
+{
+	char got[64];
+
+	rig_wait(&rig, "SELECT CASE WHEN error LIKE '%\"media_unreadable\"%' AND due_at IS NULL AND state = 'failed' THEN 'yes' ELSE error END"
+		 " FROM delivery WHERE id = ?1", last, "yes", got);
+	CHECK_STR(got, "yes");
 }
 
 #define ITEM(file, type, mime) "{\"file\":\"" file "\",\"type\":\"" type "\",\"mime\":\"" mime "\",\"bytes\":"
@@ -127,7 +140,9 @@ TEST(a_file_that_is_gone_fails_and_sends_nothing)
 {
 	setup();
 	publish("keyed", "media-gone", "{\"options\":{},\"media\":[" ITEM("none.png", "image", "image/png") "10}]}", "failed");
+	is_unreadable();
 	publish("keyed", "media-outside", "{\"options\":{},\"media\":[" ITEM("../../etc/hostname", "image", "image/png") "5}]}", "failed");
+	is_unreadable();
 	CHECK_INT(rig_ledger(rig.sandbox_url, "media-gone", NULL, 0), 0);
 	CHECK_INT(rig_ledger(rig.sandbox_url, "media-outside", NULL, 0), 0);
 }
