@@ -78,13 +78,15 @@ enum rc mediafile_new(struct cx *cx, int folder, const char *name, struct mediaf
 
 enum rc mediafile_add(struct cx *cx, struct mediafile *f, const void *bytes, size_t n)
 {
+	if (failpoint("media.full"))
+		return io_fail(cx, "write", ENOSPC);
 	for (size_t at = 0; at < n;) {
-		ssize_t done = failpoint("media.full") ? -1 : write(f->fd, (const char *)bytes + at, n - at);
+		ssize_t done = write(f->fd, (const char *)bytes + at, n - at);
 
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done <= 0)
-			return io_fail(cx, "write", failpoint("media.full") ? ENOSPC : errno);
+			return io_fail(cx, "write", errno);
 		at += (size_t)done;
 	}
 	crypto_hash_sha256_update(&f->hash, bytes, n);
