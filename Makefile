@@ -52,7 +52,8 @@ $(B)/plugins/%.so: plugins/%.c $(wildcard sdk/*.h plugins/*/*.h)
 	@mkdir -p $(@D)
 	$(CC) -std=c17 $(CFLAGS) $(WARN) $(HARDEN) -Isdk -fvisibility=hidden -fPIC -shared -Wl,-z,defs,-z,relro,-z,now -o $@ $<
 
-# Providers that misbehave, for tests.
+# Providers for tests: those that misbehave, and a client of a strict OAuth server.
+$(B)/tests/plugins/oidc_dpop.so: tests/plugins/oidc.c
 $(B)/tests/plugins/%.so: tests/plugins/%.c $(wildcard sdk/*.h)
 	@mkdir -p $(@D)
 	$(CC) -std=c17 $(CFLAGS) $(WARN) -D_GNU_SOURCE -Isdk -fvisibility=hidden -fPIC -shared -Wl,-z,defs -o $@ $<

@@ -46,6 +46,7 @@ class Authority {
 	client(client) { return this.order({ do: 'client', ...client }); }
 	fault(path, mode, more) { return this.order({ do: 'fault', path, mode, ...more }); }
 	expire(kind) { return this.order({ do: 'expire', kind }); }
+	nonce() { return this.order({ do: 'nonce' }); }
 	withdraw(account) { return this.order({ do: 'withdraw', account }); }
 	async seen(path) { return (await this.order({ do: 'seen' })).requests.filter((r) => !path || r.path === path); }
 	async token({ grant } = {}) { return (await this.seen('/token')).filter((r) => !grant || r.form.grant_type === grant); }
@@ -86,9 +87,10 @@ class Authority {
 
 // A malicious authorization server: whoever is sent to it is sent on to the honest one, as if the honest client had asked,
 // so that the honest server's code comes back to the honest client in a flow that belongs to this one.
-// seen: the requests; with(more): what it changes in the query that it sends on.
-export async function startMixer(honest, client) {
-	const mixer = { seen: [], with: {}, name: 'mixer.oidc.test' };
+// honest: the other server, given before the first request; seen: the requests; with: what it changes in the query that it
+// sends on.
+export async function startMixer(client) {
+	const mixer = { seen: [], with: {}, honest: null, name: 'mixer.oidc.test' };
 	const server = createServer(async (req, res) => {
 		const parts = [];
 		for await (const part of req) parts.push(part);
@@ -97,7 +99,7 @@ export async function startMixer(honest, client) {
 		if (url.pathname !== '/auth')
 			return res.writeHead(200, { 'content-type': 'application/json' }).end('{"access_token":"of-the-mixer","token_type":"Bearer"}');
 		const query = new URLSearchParams({ ...Object.fromEntries(url.searchParams), client_id: client, ...mixer.with });
-		res.writeHead(303, { location: `${honest.url}/auth?${query}` }).end();
+		res.writeHead(303, { location: `${mixer.honest.url}/auth?${query}` }).end();
 	});
 	await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
 	mixer.url = `http://127.0.0.1:${server.address().port}`;

@@ -24,6 +24,7 @@
 //   {"do":"expire","kind":"AccessToken"}   every one of them is over (or AuthorizationCode, RefreshToken)
 //   {"do":"alive"}    [{kind, account, client, spent}]: the tokens that the server still knows
 //   {"do":"withdraw","account":"ada"}      as if the person had taken the permission back at the platform
+//   {"do":"nonce"}    the DPoP nonce of /api/ changes (that of the others changes by itself)
 //   {"do":"ledger"}   [{id, account, text, key, token}]: what was posted to /api/posts
 //
 // The one thing to know: it names itself https://NAME, as a real server would, and lies at url.  The product's ini lets

@@ -19,7 +19,7 @@
 static const char descriptor[] = "{"
 	"\"name\":\"Strict\","
 	"\"operations\":[\"authorize\",\"exchange\",\"identify\",\"refresh\",\"check\",\"publish\",\"revoke\"],"
-	"\"connect\":{\"method\":\"oauth2\",\"client\":\"secret\"," CONNECT_MORE "\"scopes\":["
+	"\"connect\":{\"method\":\"oauth2\",\"client\":\"secret\",\"iss\":\"required\"," CONNECT_MORE "\"scopes\":["
 		"{\"scope\":\"openid\",\"reason\":\"To know who you are\"},"
 		"{\"scope\":\"offline_access\",\"reason\":\"To publish while you are away\"},"
 		"{\"scope\":\"posts:write\",\"reason\":\"To publish posts for you\"}],"
@@ -77,6 +77,7 @@ static const struct error { const char *code; int32_t failure; const char *reaso
 	{ "insufficient_scope", MPS_REJECTED, "connection_scope_missing" },
 	{ "invalid_request", MPS_REJECTED, "invalid_request" },
 	{ "invalid_scope", MPS_REJECTED, "connection_scope_missing" },
+	{ "use_dpop_nonce", MPS_REJECTED, "platform_error" },	/* the core has repeated it already */
 	{ "temporarily_unavailable", MPS_TRANSIENT, "platform_unavailable" },
 	{ NULL, MPS_UNKNOWN, "platform_error" }
 };
