@@ -49,7 +49,7 @@ static const char *error_code(struct connect_view *v)
 	/* the guard of outgoing requests refused the server that the person named */
 	if (text_eq(code, "platform_not_configured") && v->provider != NULL && v->provider->user_hosts)
 		return "host_unreachable";
-	if (text_eq(code, "platform_unavailable") && v->provider != NULL && v->provider->registered)
+	if (text_eq(code, "platform_unavailable") && v->provider != NULL && v->provider->user_hosts)
 		return "host_unreachable";
 	/* nothing was entered here: it is the customer's own access that the platform refused */
 	if (text_eq(code, "credential_invalid") && (v->provider == NULL || (!v->provider->form && v->provider->field_count == 0)))
