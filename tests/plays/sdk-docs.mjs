@@ -79,6 +79,8 @@ const engine = sources('core/engine');
 
 // "media.%d.%s" is media.N.NAME, which also stands for media.N.mime.
 const stands = (pattern, key) => {
+	const [, rest] = /^%s([a-z].*)/.exec(pattern) ?? [];	// parent.remote_url and remote_id: the prefix is a variable
+	if (rest) return key === rest || /^[a-z]+\.NAME$/.test(key);
 	const exact = pattern.replaceAll(/%\.\*s|%s/g, 'NAME').replaceAll(/%d|%i/g, 'N');
 	const any = new RegExp(`^${exact.replaceAll('.', '\\.').replaceAll(/NAME/g, '[A-Za-z_:N.]+')}$`);
 	return exact === key || any.test(key);
