@@ -97,9 +97,9 @@ static const char *setting(const struct api *api, const char *provider, const ch
 {
 	const struct conf_provider *c = conf_provider(api->conf, provider);
 
-	for (int i = 0; c != NULL && i < c->setting_count; i++)
-		if (text_eq(c->settings[i].key, name))
-			return c->settings[i].value;
+	for (int i = 0; c != NULL && i < c->settings.count; i++)
+		if (text_eq(c->settings.list[i].key, name))
+			return c->settings.list[i].value;
 	return NULL;
 }
 

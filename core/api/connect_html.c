@@ -120,7 +120,7 @@ static void headers(struct connect_view *v)
 
 	v->r->answer->type = "text/html; charset=utf-8";
 	for (int i = 0; v->known && i < conf->provider_count; i++)
-		base = base || (text_eq(conf->providers[i].id, v->s.provider) && conf->providers[i].base_url_count > 0);
+		base = base || (text_eq(conf->providers[i].id, v->s.provider) && conf->providers[i].base_urls.count > 0);
 	web_header(v->r->answer, "Content-Security-Policy",
 		   "default-src 'none'; style-src 'self'; img-src 'self' https:; base-uri 'none'; frame-ancestors 'none';"
 		   " form-action 'self' https:%s%s%s",

@@ -199,8 +199,8 @@ static bool gather(struct op *op, struct db_conn *c)
 		grant_inputs(op, c);
 	op->platform = platforms_take(op->e->config.platforms, op->row.provider);
 	conf = conf_provider(op->e->config.conf, op->row.provider);
-	for (int i = 0; conf != NULL && i < conf->setting_count; i++)
-		op_input(op, arena_printf(&op->arena, "setting.%s", conf->settings[i].key), conf->settings[i].value);
+	for (int i = 0; conf != NULL && i < conf->settings.count; i++)
+		op_input(op, arena_printf(&op->arena, "setting.%s", conf->settings.list[i].key), conf->settings.list[i].value);
 	facts_inputs(op);
 	secret_load(op, c);
 	read_numbered(op, c);

@@ -52,16 +52,27 @@ static void bare_host(const char *address, char *out, size_t n)
 	snprintf(out, n, "%.*s", (int)strcspn(start, "/:"), start);
 }
 
-/* The ini may put another server in the place of a host. */
-static bool stand_in(struct op *op, const char *host, struct buf *url, const char *sandbox)
+static const char *pair_of(const struct conf_pairs *pairs, const char *key)
+{
+	for (int i = 0; i < pairs->count; i++)
+		if (text_eq(pairs->list[i].key, key))
+			return pairs->list[i].value;
+	return NULL;
+}
+
+/* The ini may put another server in the place of a host: for browsers, too, unless it says otherwise. */
+static bool stand_in(struct op *op, const char *host, struct buf *url, bool browser)
 {
 	const struct conf_provider *conf = conf_provider(op->e->config.conf, op->row.provider);
-	const char *base = op->platform->sandbox ? sandbox : NULL, *rest;
+	const char *base = NULL, *rest;
 	struct buf out;
 
-	for (int i = 0; base == NULL && conf != NULL && i < conf->base_url_count; i++)
-		if (text_eq(conf->base_urls[i].key, host))
-			base = conf->base_urls[i].value;
+	if (op->platform->sandbox)
+		base = browser ? op->e->config.sandbox_public_url : op->e->config.sandbox_url;
+	if (base == NULL && conf != NULL && browser)
+		base = pair_of(&conf->browser_urls, host);
+	if (base == NULL && conf != NULL)
+		base = pair_of(&conf->base_urls, host);
 	if (base == NULL)
 		return false;
 	rest = strstr(buf_text(url), "://");
@@ -74,43 +85,42 @@ static bool stand_in(struct op *op, const char *host, struct buf *url, const cha
 	return true;
 }
 
-/* A host that a person named is reached as such, unless the ini names what stands in for it. */
-static enum http_egress user_class(struct op *op, const char *host, struct buf *url)
+/* Whether it may be reached, and in which class the request goes. */
+static bool reachable(struct op *op, const char *host, enum http_egress *ret)
 {
-	return stand_in(op, host, url, NULL) || !op->platform->user_hosts ? HTTP_PROVIDER : HTTP_USER;
+	char account[256] = "", auth[256] = "";
+
+	if (op->account_host != NULL)
+		bare_host(op->account_host, account, sizeof account);
+	if (op->auth_host != NULL)
+		bare_host(op->auth_host, auth, sizeof auth);
+	if (listed(op->platform->hosts, host))
+		*ret = op->platform->sandbox ? HTTP_OWN : HTTP_PROVIDER;
+	else if ((account[0] != '\0' && text_eq(host, account)) || (auth[0] != '\0' && text_eq(host, auth)))
+		*ret = op->platform->user_hosts ? HTTP_USER : HTTP_PROVIDER;
+	else if (listed(op->platform->answer_hosts, host))
+		*ret = HTTP_PROVIDER;
+	else if (may_roam(op))
+		*ret = HTTP_USER;
+	else
+		return false;
+	return true;
 }
 
 /* Checks the host and says in which class the request goes; NULL words: allowed. */
 static const char *egress_of(struct op *op, struct buf *url, enum http_egress *ret)
 {
-	char host[256], account[256] = "", auth[256] = "";
+	char host[256];
 	struct cx cx;
 
 	cx_init(&cx, "engine");
 	if (http_url_host(&cx, buf_text(url), host, sizeof host) != RC_OK)
 		return arena_text(&op->arena, cx.words);
-	if (op->account_host != NULL)
-		bare_host(op->account_host, account, sizeof account);
-	if (listed(op->platform->hosts, host)) {
-		*ret = op->platform->sandbox ? HTTP_OWN : HTTP_PROVIDER;
-		stand_in(op, host, url, op->e->config.sandbox_url);
-		return NULL;
-	}
-	if (op->auth_host != NULL)
-		bare_host(op->auth_host, auth, sizeof auth);
-	if ((account[0] != '\0' && text_eq(host, account)) || (auth[0] != '\0' && text_eq(host, auth))) {
-		*ret = user_class(op, host, url);
-		return NULL;
-	}
-	if (listed(op->platform->answer_hosts, host)) {
+	if (!reachable(op, host, ret))
+		return arena_printf(&op->arena, "the provider may not reach host %s: its descriptor does not list it", host);
+	if (stand_in(op, host, url, false) && *ret == HTTP_USER)	/* no longer what a person named */
 		*ret = HTTP_PROVIDER;
-		return NULL;
-	}
-	if (may_roam(op)) {
-		*ret = user_class(op, host, url);
-		return NULL;
-	}
-	return arena_printf(&op->arena, "the provider may not reach host %s: its descriptor does not list it", host);
+	return NULL;
 }
 
 /* ---- what came back --------------------------------------------------------------------------------- */
@@ -253,7 +263,7 @@ char *send_redirect(struct op *op)
 	cx_init(&cx, "engine");
 	request_build(&q, op, &op->action);
 	if (q.fault == NULL && http_url_host(&cx, buf_text(&q.url), host, sizeof host) == RC_OK) {
-		stand_in(op, host, &q.url, op->e->config.sandbox_public_url);
+		stand_in(op, host, &q.url, true);
 		url = buf_take(&q.url);
 	}
 	request_free(&q);

@@ -93,6 +93,8 @@ static const struct spec specs[] = {
 	{"provider.ID", "client_secret_file", TYPE_PATH, P(client_secret_file), 0, 0, NULL,
 		"file that holds the client secret of the managed credential; mode 0400"},
 	{"provider.ID", "base_url.HOST", TYPE_URL_PAIR, P(base_urls), 0, 0, NULL, "requests to HOST go to this URL instead; one line per host"},
+	{"provider.ID", "browser_url.HOST", TYPE_URL_PAIR, P(browser_urls), 0, 0, NULL,
+		"where a person's browser goes in place of HOST, which base_url.HOST decides otherwise"},
 	{"provider.ID", "setting.NAME", TYPE_PAIR, P(settings), 0, 0, NULL, "a setting that the provider's steps can read"},
 	{NULL, NULL, 0, 0, 0, 0, NULL, NULL}
 };
@@ -188,14 +190,14 @@ static enum rc provider_take(struct cx *cx, struct load *l, const struct conf_at
 	return RC_OK;
 }
 
-static enum rc pair_take(struct cx *cx, struct load *l, const struct conf_at *at, struct conf_pair **list, int *count)
+static enum rc pair_take(struct cx *cx, struct load *l, const struct conf_at *at, struct conf_pairs *pairs)
 {
 	struct arena *a = &l->conf->arena;
-	if (*list == NULL)
-		*list = arena_array(a, struct conf_pair, PAIRS_MAX);
-	if (*count == PAIRS_MAX)
+	if (pairs->list == NULL)
+		pairs->list = arena_array(a, struct conf_pair, PAIRS_MAX);
+	if (pairs->count == PAIRS_MAX)
 		return fail(cx, RC_INVALID, "%s:%d: more than %d lines of this kind for one provider", at->file, at->line, PAIRS_MAX);
-	(*list)[(*count)++] = (struct conf_pair){arena_text(a, strchr(at->key, '.') + 1), arena_text(a, at->value),
+	pairs->list[pairs->count++] = (struct conf_pair){arena_text(a, strchr(at->key, '.') + 1), arena_text(a, at->value),
 		arena_text(a, at->file), at->line};
 	return RC_OK;
 }
@@ -204,7 +206,6 @@ static enum rc pair_take(struct cx *cx, struct load *l, const struct conf_at *at
 static enum rc store(struct cx *cx, struct load *l, const struct spec *s, const struct conf_at *at, void *record)
 {
 	char *where = (char *)record + s->at;
-	struct conf_provider *p = record;
 	int64_t number;
 
 	switch (s->type) {
@@ -219,9 +220,8 @@ static enum rc store(struct cx *cx, struct load *l, const struct spec *s, const 
 		*(const char ***)(void *)where = conf_list(&l->conf->arena, at->value);
 		return RC_OK;
 	case TYPE_URL_PAIR:
-		return pair_take(cx, l, at, &p->base_urls, &p->base_url_count);
 	case TYPE_PAIR:
-		return pair_take(cx, l, at, &p->settings, &p->setting_count);
+		return pair_take(cx, l, at, (struct conf_pairs *)(void *)where);
 	case TYPE_PATH:
 	case TYPE_SOCKET:
 		*(const char **)(void *)where = path_full(l, l->base, at->value);

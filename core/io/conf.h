@@ -13,16 +13,16 @@
 #include "core/base/rc.h"
 
 struct conf_pair { const char *key, *value; const char *file; int line; };
+struct conf_pairs { struct conf_pair *list; int count; };
 struct conf_provider {			/* [provider.ID] of etc/providers.d/NAME.ini or the main file */
 	const char *id;
 	int enabled;			/* default 1 */
 	const char *file;		/* .so, default ID.so in [providers] folder */
 	const char *sha256;		/* pin, or NULL */
 	const char *client_id, *client_secret_file;	/* managed credential */
-	struct conf_pair *base_urls;	/* base_url.HOST = URL */
-	int base_url_count;
-	struct conf_pair *settings;	/* setting.NAME = VALUE: input "setting.NAME" of every step */
-	int setting_count;
+	struct conf_pairs base_urls;	/* base_url.HOST = URL: for our requests, and for browsers without the next */
+	struct conf_pairs browser_urls;	/* browser_url.HOST = URL */
+	struct conf_pairs settings;	/* setting.NAME = VALUE: input "setting.NAME" of every step */
 };
 
 struct conf {

@@ -51,6 +51,7 @@ allow = ${[url, plc.replace('localhost', '127.0.0.1'), video].map((u) => new URL
 base_url.bsky.social = ${url}
 base_url.public.api.bsky.app = ${url}
 base_url.${host} = ${url}
+browser_url.${host} = https://${host}
 base_url.plc.directory = ${plc.replace('localhost', '127.0.0.1')}
 base_url.video.bsky.app = ${video}
 `,
@@ -79,7 +80,9 @@ export async function allow(page, account, { deny = false, username } = {}) {
 		await until(`the page offers ${words}`, () => page.eval(`Boolean(${button(words)})`), 20_000);
 		await page.eval(`${button(words)}.click()`);
 	};
-	await until('the page asks for a password', () => page.eval(`Boolean(document.querySelector('input[type=password]'))`), 20_000);
+	const asks = () => page.eval(`Boolean(document.querySelector('input[type=password]'))`);
+	if (username) await press(/^Sign in$/);		// without a name it asks first whether there is an account
+	await until('the page asks for a password', asks, 20_000);
 	if (username) await page.type('input[name=username]', username);
 	await page.type('input[type=password]', account.password);
 	await press(/^Sign in$/);
