@@ -88,8 +88,8 @@ TEST(what_is_stored_of_an_item)
 TEST(a_thread_and_a_comment_are_stored_with_their_post)
 {
 	begin();
-	ask("POST", "/v1/posts", "{" NET ",\"text\":\"one\",\"thread\":[{\"text\":\"two\",\"media\":[{\"mediaId\":\"med_png\"}]},{\"text\":\"three\","
-	    "\"options\":{\"net\":{\"visibility\":\"public\"}}}],\"firstComment\":\"hi\",\"options\":{\"net\":{\"visibility\":\"unlisted\","
+	ask("POST", "/v1/posts", "{" NET ",\"text\":\"one\",\"thread\":[{\"text\":\"two\",\"media\":[{\"mediaId\":\"med_png\"}]},"
+	    "{\"text\":\"three\",\"options\":{\"net\":{\"visibility\":\"public\"}}}],\"firstComment\":\"hi\",\"options\":{\"net\":{\"visibility\":\"unlisted\","
 	    "\"poll\":[\"a\"]}}}");
 	CHECK_STATUS(202);
 	CHECK_INT(count_at("deliveries"), 4);
@@ -115,9 +115,9 @@ TEST(a_thread_and_a_comment_are_stored_with_their_post)
 TEST(a_target_has_media_and_a_thread_of_its_own)
 {
 	begin();
-	ask("POST", "/v1/posts", "{\"text\":\"own\",\"media\":[{\"mediaId\":\"med_big\"}],\"thread\":[{\"text\":\"a\"}],\"firstComment\":\"b\",\"targets\":["
-	    "{\"connectionId\":\"con_net\",\"media\":[{\"mediaId\":\"med_png\"}],\"thread\":[{\"text\":\"c\",\"options\":{\"visibility\":\"unlisted\"}}],"
-	    "\"firstComment\":null},{\"connectionId\":\"con_plain\",\"media\":[],\"thread\":[],\"firstComment\":null}]}");
+	ask("POST", "/v1/posts", "{\"text\":\"own\",\"media\":[{\"mediaId\":\"med_big\"}],\"thread\":[{\"text\":\"a\"}],\"firstComment\":\"b\","
+	    "\"targets\":[{\"connectionId\":\"con_net\",\"media\":[{\"mediaId\":\"med_png\"}],"
+	    "\"thread\":[{\"text\":\"c\",\"options\":{\"visibility\":\"unlisted\"}}],\"firstComment\":null},{\"connectionId\":\"con_plain\",\"media\":[],\"thread\":[],\"firstComment\":null}]}");
 	CHECK_STATUS(202);
 	CHECK_INT(count_at("deliveries"), 3);
 	CHECK_STR(at("deliveries.1.kind"), "thread");
@@ -131,7 +131,8 @@ TEST(an_edit_gives_a_post_other_media_and_another_thread)
 	char id[ID_MAX];
 
 	begin();
-	ask("POST", "/v1/posts", "{" NET ",\"mode\":\"draft\",\"text\":\"to edit\",\"media\":[{\"mediaId\":\"med_png\"}],\"thread\":[{\"text\":\"a\"}]}");
+	ask("POST", "/v1/posts", "{" NET ",\"mode\":\"draft\",\"text\":\"to edit\",\"media\":[{\"mediaId\":\"med_png\"}],"
+	    "\"thread\":[{\"text\":\"a\"}]}");
 	CHECK_STATUS(201);
 	snprintf(id, sizeof id, "%s", at("id"));
 	ask("PATCH", path_of("/v1/posts/", id, ""), "{\"text\":\"edited\"}");
@@ -194,7 +195,8 @@ static const struct { const char *body; int status; const char *code, *param, *r
 	{POST("\"media\":[{\"mediaId\":\"med_png\",\"alt\":\"x\"}]"), 422, "unknown_field", "media[0].alt", NULL},
 	{POST("\"media\":{\"mediaId\":\"med_png\"}"), 422, "field_invalid", "media", NULL},
 	{POST("\"media\":[\"med_png\"]"), 422, "field_invalid", "media[0]", NULL},
-	{POST("\"media\":[{\"mediaId\":\"med_png\"},{\"mediaId\":\"med_big\"}]"), 422, "media_too_large", "media[1]", "net.media.image.max_bytes"},
+	{POST("\"media\":[{\"mediaId\":\"med_png\"},{\"mediaId\":\"med_big\"}]"), 422, "media_too_large", "media[1]",
+	 "net.media.image.max_bytes"},
 	{POST("\"media\":[{\"mediaId\":\"med_wide\"}]"), 422, "media_dimensions", "media[0]", "net.media.image.max_width"},
 	{POST("\"media\":[{\"mediaId\":\"med_gif\"}]"), 422, "media_type_unsupported", "media[0]", "net.media.type"},
 	{POST("\"media\":[{\"mediaId\":\"med_png\"},{\"mediaId\":\"med_mp4\"}]"), 422, "media_mixed", "media[1]", "net.media.mixed"},
@@ -225,7 +227,8 @@ static const struct { const char *body; int status; const char *code, *param, *r
 	{POST("\"text\":\"x\",\"thread\":[{\"text\":\"y\",\"link\":\"z\"}]"), 422, "unknown_field", "thread[0].link", NULL},
 	{POST("\"text\":\"x\",\"thread\":\"y\""), 422, "field_invalid", "thread", NULL},
 	{POST("\"text\":\"x\",\"firstComment\":\"123456789012345678901\""), 422, "text_too_long", "firstComment", "net.text.max_points"},
-	{POST("\"text\":\"x\",\"firstComment\":{\"text\":\"123456789012345678901\"}"), 422, "text_too_long", "firstComment.text", "net.text.max_points"},
+	{POST("\"text\":\"x\",\"firstComment\":{\"text\":\"123456789012345678901\"}"), 422, "text_too_long", "firstComment.text",
+	 "net.text.max_points"},
 	{POST("\"text\":\"x\",\"firstComment\":{\"text\":\"y\",\"media\":[{\"mediaId\":\"med_big\"}]}"), 422, "media_too_large",
 	 "firstComment.media[0]", "net.media.image.max_bytes"},
 	{POST("\"text\":\"x\",\"firstComment\":[\"y\"]"), 422, "field_invalid", "firstComment", NULL},
