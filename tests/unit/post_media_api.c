@@ -89,7 +89,8 @@ TEST(a_thread_and_a_comment_are_stored_with_their_post)
 {
 	begin();
 	ask("POST", "/v1/posts", "{" NET ",\"text\":\"one\",\"thread\":[{\"text\":\"two\",\"media\":[{\"mediaId\":\"med_png\"}]},"
-	    "{\"text\":\"three\",\"options\":{\"net\":{\"visibility\":\"public\"}}}],\"firstComment\":\"hi\",\"options\":{\"net\":{\"visibility\":\"unlisted\","
+	    "{\"text\":\"three\",\"options\":{\"net\":{\"visibility\":\"public\"}}}],\"firstComment\":\"hi\","
+	    "\"options\":{\"net\":{\"visibility\":\"unlisted\","
 	    "\"poll\":[\"a\"]}}}");
 	CHECK_STATUS(202);
 	CHECK_INT(count_at("deliveries"), 4);
@@ -117,7 +118,8 @@ TEST(a_target_has_media_and_a_thread_of_its_own)
 	begin();
 	ask("POST", "/v1/posts", "{\"text\":\"own\",\"media\":[{\"mediaId\":\"med_big\"}],\"thread\":[{\"text\":\"a\"}],\"firstComment\":\"b\","
 	    "\"targets\":[{\"connectionId\":\"con_net\",\"media\":[{\"mediaId\":\"med_png\"}],"
-	    "\"thread\":[{\"text\":\"c\",\"options\":{\"visibility\":\"unlisted\"}}],\"firstComment\":null},{\"connectionId\":\"con_plain\",\"media\":[],\"thread\":[],\"firstComment\":null}]}");
+	    "\"thread\":[{\"text\":\"c\",\"options\":{\"visibility\":\"unlisted\"}}],\"firstComment\":null},"
+	    "{\"connectionId\":\"con_plain\",\"media\":[],\"thread\":[],\"firstComment\":null}]}");
 	CHECK_STATUS(202);
 	CHECK_INT(count_at("deliveries"), 3);
 	CHECK_STR(at("deliveries.1.kind"), "thread");
@@ -206,7 +208,8 @@ static const struct { const char *body; int status; const char *code, *param, *r
 	{POST("\"media\":[{\"url\":\"http://127.0.0.1/x.png\"}]"), 422, "media_unreachable", "media[0].url", NULL},
 	{POST("\"media\":[{\"url\":\"file:///etc/passwd\"}]"), 422, "media_unreachable", "media[0].url", NULL},
 	{POST("\"text\":\"\",\"media\":[]"), 422, "text_required", "targets[0].text", "net.text.required"},
-	{"{\"text\":\"x\",\"targets\":[{\"connectionId\":\"con_net\"},{\"connectionId\":\"con_net\",\"text\":\"y\",\"media\":[{\"mediaId\":\"med_png\"},"
+	{"{\"text\":\"x\",\"targets\":[{\"connectionId\":\"con_net\"},"
+	 "{\"connectionId\":\"con_net\",\"text\":\"y\",\"media\":[{\"mediaId\":\"med_png\"},"
 	 "{\"mediaId\":\"med_big\"}]}]}", 422, "media_too_large", "targets[1].media[1]", "net.media.image.max_bytes"},
 	{"{\"text\":\"x\",\"targets\":[{\"connectionId\":\"con_plain\"}],\"media\":[{\"mediaId\":\"med_png\"}]}", 422, "media_type_unsupported",
 	 "media[0]", "plain.media.type"},
