@@ -88,7 +88,7 @@ crash := $(patsubst tests/crash/%.c,$(B)/crash/%,$(wildcard tests/crash/*.c test
 $(B)/crash/%: tests/crash/%.c $(rig) $(B)/libcore.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $< $(rig) $(B)/libcore.a $(LDLIBS)
-crash: all $(crash)
+crash: all $(crash) $(B)/tests/plugins/instance.so
 fail-build:
 	$(MAKE) --no-print-directory FAIL=1 crash
 hostunit := $(call obj,$(filter-out core/host/main.c,$(hostsrc)) sdk/try/action.c)

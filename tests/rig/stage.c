@@ -120,7 +120,7 @@ void stage_open(struct stage *s)
 	snprintf(plugins, sizeof plugins, "%s/plugins", s->folder);
 	setenv("MPS_HOST", host, 1);
 	setenv("MPS_PLUGINS", plugins, 1);
-	shell("mkdir '%s' && cp '%s/plugins/sandbox.so' '%s'", plugins, s->build, plugins);
+	shell("mkdir '%s' && cp '%s/plugins/sandbox.so' '%s/tests/plugins/instance.so' '%s'", plugins, s->build, s->build, plugins);
 	snprintf(s->clock, sizeof s->clock, "%s/clock", s->folder);
 	warp_map(s->clock);
 	setenv("MPS_CLOCK", s->clock, 1);	/* ours too, from its first use on */

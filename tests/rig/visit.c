@@ -19,10 +19,17 @@ static const char *port_of(const struct rig *r)
 	return strrchr(r->sandbox_url, ':') + 1;
 }
 
+void rig_loopback(struct rig *r)
+{
+	const char **allow = arena_array(&r->conf.arena, const char *, 2);
+
+	allow[0] = arena_printf(&r->conf.arena, "127.0.0.1:%s", port_of(r));
+	r->conf.allow = allow;
+}
+
 void rig_instances(struct rig *r)
 {
 	struct conf *c = &r->conf;
-	const char **allow = arena_array(&c->arena, const char *, 2);
 	char command[1200], build[300];
 	ssize_t n = readlink("/proc/self/exe", build, sizeof build - 1);	/* BUILD/unit/NAME */
 
@@ -31,8 +38,7 @@ void rig_instances(struct rig *r)
 	*strrchr(build, '/') = '\0';
 	*strrchr(build, '/') = '\0';
 
-	allow[0] = arena_printf(&c->arena, "127.0.0.1:%s", port_of(r));
-	c->allow = allow;
+	rig_loopback(r);
 	snprintf(command, sizeof command, "mkdir -p '%s/plugins' && cp '%s/sandbox.so' '%s/tests/plugins/instance.so' '%s/plugins'", r->folder,
 		 c->provider_folder, build, r->folder);
 	c->provider_folder = arena_printf(&c->arena, "%s/plugins", r->folder);

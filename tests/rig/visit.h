@@ -9,6 +9,7 @@
 
 /* After rig_conf and before rig_open: a folder of providers that has both, and loopback is allowed. */
 void rig_instances(struct rig *r);
+void rig_loopback(struct rig *r);	/* the second alone */
 
 struct rig_visit {
 	struct rig *r;
