@@ -415,7 +415,8 @@ void outcome_look(struct op *op, bool absent)
 
 void op_park(struct op *op, const char *reason, const char *words)
 {
-	log_error("engine", "operation %s (%s of %s, phase %s) stops: %s", op->id, op->row.kind, op->row.platform, op->phase, words);
+	if (!text_eq(op->row.kind, "limits"))	/* those of every account; told where they are put off */
+		log_error("engine", "operation %s (%s of %s, phase %s) stops: %s", op->id, op->row.kind, op->row.platform, op->phase, words);
 	if (!op->publish) {
 		op->row.status = "parked";
 		connect_failed(op, "platform_unavailable", words, false, false);
