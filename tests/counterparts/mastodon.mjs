@@ -9,6 +9,7 @@
 //        held         the work is done, the answer never comes
 //        lost_before  the connection dies and nothing was done
 //        status       nothing was done; the answer is { status, headers, body }
+//     count: how many requests it meets; skip: how many go by before
 //   one.ledger('text')                       the statuses with this text that are not deleted: the oracle
 //   one.violations                           what a client did that the API does not describe; a good one does nothing
 //
@@ -103,7 +104,7 @@ class Mastodon {
 
 	fault(route, mode, more = {}) {
 		const [method, path] = route.split(' ');
-		this.faults.push({ method, path, mode, count: 1, ...more });
+		this.faults.push({ method, path, mode, count: 1, skip: 0, ...more });
 	}
 
 	ledger(words) {
@@ -153,12 +154,10 @@ class Mastodon {
 	}
 
 	take(method, path) {
-		const at = this.faults.findIndex(
-			(f) => f.method === method && (f.path === path || (f.path.endsWith('*') && path.startsWith(f.path.slice(0, -1)))),
-		);
-		if (at < 0) return null;
-		const fault = this.faults[at];
-		if (--fault.count <= 0) this.faults.splice(at, 1);
+		const fits = (f) => f.method === method && (f.path === path || (f.path.endsWith('*') && path.startsWith(f.path.slice(0, -1))));
+		const fault = this.faults.find(fits);
+		if (!fault || fault.skip-- > 0) return null;
+		if (--fault.count <= 0) this.faults.splice(this.faults.indexOf(fault), 1);
 		return fault;
 	}
 

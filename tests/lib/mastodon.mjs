@@ -79,6 +79,16 @@ class Stage {
 		return this.call('GET', `/v1/connections/${words.get('connectionId')}`);
 	}
 
+	// A media item that is ready.
+	async file(bytes, type, filename) {
+		const item = await this.call('POST', '/v1/media', bytes, { 'content-type': type, 'x-filename': filename });
+		return until(`the item ${filename} is ready`, async () => {
+			const now = await this.call('GET', `/v1/media/${item.id}`);
+			assert.notEqual(now.status, 'failed', JSON.stringify(now));
+			return now.status === 'ready' && now;
+		});
+	}
+
 	post(user, text, more = {}) {
 		return this.call('POST', '/v1/posts', { externalUserId: user, platforms: ['mastodon'], text, ...more });
 	}
@@ -94,6 +104,19 @@ class Stage {
 				asked = Date.now();
 			}
 			return !sure && delivery;
+		}, ms);
+	}
+
+	// All deliveries of a post with a thread or a first comment, in their order, when none is on its way.
+	parts(made, { sure = false, ms = 60_000 } = {}) {
+		let asked = 0;
+		return until(`the parts of ${made.id} end`, async () => {
+			const { deliveries } = await this.call('GET', `/v1/posts/${made.id}`), lost = deliveries.find((d) => d.status === 'unconfirmed');
+			if (sure && lost && Date.now() > asked + 4000) {
+				await this.live('POST', `/v1/deliveries/${lost.id}/reconcile`, {});
+				asked = Date.now();
+			}
+			return deliveries.every((d) => ['published', 'failed', 'skipped', 'blocked'].includes(d.status)) && deliveries;
 		}, ms);
 	}
 
