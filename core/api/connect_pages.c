@@ -146,21 +146,44 @@ static void test_notice(struct connect_view *v)
 	buf_adds(v->b, "</p></div>\n");
 }
 
-/* With a platform that has both ways, the person takes one of two forms, each with its own fields. */
+/* What the second way asks for, by the name of its secret: "App password". */
+static const char *second_name(const struct connect_fields *f)
+{
+	for (int i = 0; i < f->count; i++)
+		if (f->list[i].field->secret)
+			return f->list[i].field->label;
+	return "your sign-in data";
+}
+
+/* With a platform that has both ways, the second lies folded under the first, unless something in it is to be mended. */
+static void second_begin(struct connect_view *v, const struct connect_fields *f)
+{
+	bool open = false;
+
+	for (int i = 0; i < f->count; i++)
+		open = open || f->list[i].fault != NULL;
+	buf_addf(v->b, "<details class=\"more\"%s><summary>", open ? " open" : "");
+	html_icon(v, "right");
+	buf_adds(v->b, "Or connect with: ");
+	text_html(v->b, second_name(f));
+	buf_adds(v->b, "</summary>\n");
+}
+
+/* Each way has its own fields. */
 static void start_form(struct connect_view *v, const struct connect_fields *f)
 {
 	bool second = connect_both(v) && !f->oauth;
 
 	if (second)
-		buf_adds(v->b, "<p class=\"or\">or</p>\n");
+		second_begin(v, f);
 	buf_addf(v->b, "<form method=\"post\" action=\"%s\" class=\"stack\">\n", connect_path(v, "/start"));
 	if (second)
 		buf_adds(v->b, "<input type=\"hidden\" name=\"way\" value=\"form\">\n");
 	for (int i = 0; i < f->count; i++)
 		field(v, &f->list[i], f->oauth);
-	buf_adds(v->b, "<button class=\"btn brand block\" type=\"submit\">");
+	buf_addf(v->b, "<button class=\"btn %s block\" type=\"submit\">", second ? "" : "brand");
 	html_words(v, f->oauth ? "Continue to {platform}" : "Connect {platform}");
-	buf_adds(v->b, "</button></form>\n");
+	buf_addf(v->b, "</button></form>%s\n", second ? "</details>" : "");
 }
 
 static void start_forms(struct connect_view *v, const struct connect_fields *f)
