@@ -108,12 +108,14 @@ test('a live form tells where each value is found, and what is wrong with one', 
 	const s = await made(org.live.post('/v1/connect-sessions', { externalUserId: 'ada', platform: 'bluesky', redirectUrl: back }), 201);
 	const page = await chrome.page({ script: false });
 	await page.go(s.connectUrl);
+	assert.doesNotMatch(await page.text(), /App passwords/, 'the second way is folded');
+	await page.click('summary');
 	assert.match(await page.text(), /App passwords/);
 	await seen(page, 'form');
 	await page.type('#identifier', 'alice.example');
 	await page.type('#password', 'xxxx-xxxx');
 	await page.type('#service', 'no host!');
-	await page.loads_by(() => page.click('.btn.brand'));
+	await page.loads_by(() => page.click('details .btn'));
 	assert.match(await page.text(), /not the name of a server/);
 	assert.equal(await page.eval('document.querySelector("#password").value'), '', 'a secret never comes back');
 	assert.equal(await page.eval('document.querySelector("#identifier").value'), 'alice.example');
