@@ -21,6 +21,7 @@
 #define LOOK_MAX_MS (6ll * 3600 * 1000)
 #define HOUR_MS (60 * 60 * 1000)
 #define DENIED_MS (61 * 1000)
+#define UNREADABLE "tokens_unreadable"
 #define CLOCKS_APART_MS (5 * 60 * 1000)
 
 int64_t backoff_ms(int64_t retries)
@@ -109,6 +110,10 @@ static void block(struct op *op, const char *reason, const char *code, const cha
 	ch->save = risky(op);
 	op->row.phase = op->phase;
 	op_move(op, DELIVERY_BLOCKED, reason, 0)->error = op_error(op, code, message, platform_code, false);
+	if (op->unreadable) {		/* nothing but connecting again helps: the person is told */
+		ch->dead_grant = true;
+		ch->reason = UNREADABLE;
+	}
 }
 
 /* Polling goes on later; nothing irreversible is ever sent from here. */
@@ -354,7 +359,9 @@ void outcome_unsent(struct op *op, const char *words)
 void outcome_refused(struct op *op, const char *code, const char *words)
 {
 	log_warn("engine", "operation %s of %s: not sent: %s", op->id, op->row.platform, words);
-	if (!op->publish)
+	if (!op->publish && op->unreadable)
+		connect_failed(op, UNREADABLE, "the stored tokens cannot be read", true, false);
+	else if (!op->publish)
 		connect_failed(op, code, words, false, false);
 	else if (op->looking)
 		outcome_look(op, false);

@@ -69,6 +69,7 @@ struct op {
 	const char *auth_host;			/* of the authorization server, where it is another */
 	int64_t limits_failures;		/* of the connection, as it was read */
 	int64_t connection_version;		/* as it was read */
+	bool unreadable;			/* the grant's sealed tokens do not open: changed, or of another place */
 	const char *blocked;			/* why the connection cannot be used now, or NULL */
 	const struct platform *platform;
 	/* fence: what the next commit expects to find */

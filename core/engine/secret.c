@@ -79,8 +79,9 @@ void secret_load(struct op *op, struct db_conn *c)
 	buf_wipe(&op->secrets);
 	if (op->has_grant) {
 		if (grant_secrets(&op->cx, c, op->e->vault, &op->grant, &op->secrets) != RC_OK) {
-			log_error("engine", "operation %s: %s", op->id, op->cx.words);
+			log_error("engine", "operation %s: the tokens of grant %s: %s", op->id, op->grant.id, op->cx.words);
 			op->blocked = "reauth";
+			op->unreadable = op->cx.rc == RC_CORRUPT;
 		}
 		load_client(op, c);
 	}

@@ -57,9 +57,10 @@ class Stage {
 		return org;
 	}
 
-	// SQL on the store, of which the server may be running: for what cannot be seen or made from outside.
+	// SQL on the store, also while the server runs: for what cannot be seen or made from outside.
 	db(what) {
 		const db = new DatabaseSync(join(this.server.folder, 'var/mypostshare.db'));
+		db.exec('PRAGMA busy_timeout = 5000');
 		try {
 			return what(db);
 		} finally {
@@ -76,7 +77,7 @@ class Stage {
 	}
 
 	async stop() {
-		await this.server.stop();
+		await this.server.stop('SIGKILL');
 		await this.as.stop();
 		rmSync(this.folder, { recursive: true, force: true });
 	}

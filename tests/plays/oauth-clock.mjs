@@ -59,7 +59,7 @@ test('O-24, O-26: a clock that jumps an hour ahead: everybody once, also who is 
 test('O-24: a clock that is set back an hour, and forward again: nobody', async () => {
 	const n = (await refreshes()).length;
 	for (const ms of [40 * MINUTE, HOUR + 40 * MINUTE]) {
-		await server.end();
+		await server.kill();
 		ahead(ms);
 		await server.start();
 		for (const { id } of connections.slice(0, 5)) await org.ends(await org.post(id, `at ${ms}`), 'published');

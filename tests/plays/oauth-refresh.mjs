@@ -23,21 +23,18 @@ async function during(what) {
 }
 
 // n more connections on the grant of one, as many pages of one login are.
-async function clones(connection, n) {
-	await server.end();
-	const ids = stage.db((db) => Array.from({ length: n }, (_, i) => {
+function clones(connection, n) {
+	return stage.db((db) => [connection.id, ...Array.from({ length: n }, (_, i) => {
 		const id = `${connection.id.slice(0, -3)}${String(i).padStart(3, '0')}`;
 		const columns = db.prepare('PRAGMA table_info(connection)').all().map((c) => c.name);
 		const values = columns.map((c) => ({ id: `'${id}'`, remote_id: `remote_id || '-${i}'` })[c] ?? c);
 		db.exec(`INSERT INTO connection (${columns}) SELECT ${values} FROM connection WHERE id = '${connection.id}'`);
 		return id;
-	}));
-	await server.start();
-	return [connection.id, ...ids];
+	})]);
 }
 
 test('O-20: a hundred users of an expired token refresh it once', async () => {
-	const ids = await clones(await org.connect('hundred'), 99);
+	const ids = clones(await org.connect('hundred'), 99);
 	await as.expire();
 	await as.fault('/token', 'slow', { ms: 300 });
 	const calls = await during(async () => {
@@ -51,10 +48,8 @@ test('O-20: a hundred users of an expired token refresh it once', async () => {
 
 test('O-20: and of a token that is known to be old', async () => {
 	const connection = await org.connect('known');
-	await server.end();
 	stage.db((db) => db.exec(`UPDATE auth_grant SET expires_at = 1000
 		WHERE id = (SELECT grant_id FROM connection WHERE id = '${connection.id}')`));
-	await server.start();
 	const tried = (await as.seen('/api/posts')).length;
 	const calls = await during(async () => {
 		await Promise.all(Array.from({ length: 20 }, () => org.live.post(`/v1/connections/${connection.id}/check`, {})));
