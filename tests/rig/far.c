@@ -85,6 +85,7 @@ int rig_ledger(const char *url, const char *words, struct rig_entry *ret, int ma
 		struct jv row = json_at(data, (size_t)i);
 
 		snprintf(ret[i].post_id, sizeof ret[i].post_id, "%s", json_text(json_get(row, "post_id")));
+		snprintf(ret[i].parent_id, sizeof ret[i].parent_id, "%s", json_text_or(json_get(row, "parent_id"), ""));
 		snprintf(ret[i].text, sizeof ret[i].text, "%s", json_text(json_get(row, "text")));
 	}
 	arena_free(&a);

@@ -26,7 +26,7 @@ __attribute__((noreturn, format(printf, 3, 4))) void rig_die(const char *file, i
 long rig_call(const char *url, const char *path, const char *body, struct buf *out, char *location, size_t n);
 void rig_control(const char *url, const char *path, const char *json);	/* POST that must succeed */
 
-struct rig_entry { char post_id[ID_MAX], text[512]; };
+struct rig_entry { char post_id[ID_MAX], parent_id[ID_MAX], text[512]; };	/* parent_id "": it stands alone */
 /* Ledger rows whose text holds the words, oldest first; gives their number, also beyond max. */
 int rig_ledger(const char *url, const char *words, struct rig_entry *ret, int max);
 int64_t rig_stat(const char *url, const char *path);		/* a number of /control/stats: "requests.POST /v1/posts" */

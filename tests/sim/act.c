@@ -48,6 +48,35 @@ static enum rc publish(struct cx *cx, struct db_conn *c, void *arg) { return on_
 
 static const char *content = "{\"options\":{},\"media\":[]}";
 
+/* A thread's first item stands right behind its post; what else hangs below a post is the comment. */
+static bool is_comment(int i) { return sim.deliveries[sim.deliveries[i].parent].parent < 0 && sim.deliveries[i].parent != i - 1; }
+
+/* Each root with what hangs below it; its parts follow it. */
+static int edit_targets(const struct touch *t, struct arena *a, struct post_target *targets)
+{
+	int n = -1;
+
+	for (int i = 0; i < sim.delivery_count; i++) {
+		const struct delivery_known *d = &sim.deliveries[i];
+		const char *text = arena_printf(a, "d%d v%d", i, sim.edits);
+		struct post_child *below;
+
+		if (d->post != t->index || (d->parent < 0 && n + 1 == ACCOUNTS))
+			continue;
+		if (d->parent < 0) {
+			targets[++n] = (struct post_target){.connection_id = sim.accounts[d->account].connection_id, .platform = "sim",
+				.provider = "sim", .text = text, .content = content, .scheduled_at = t->at,
+				.children = arena_array(a, struct post_child, DELIVERIES)};
+			continue;
+		}
+		below = (struct post_child *)(uintptr_t)&targets[n].children[targets[n].child_count++];
+		*below = (struct post_child){is_comment(i) ? "first_comment" : "thread", text, content, NULL};
+	}
+	for (int i = 0; i <= n; i++)
+		post_hash(&targets[i], NULL, NULL);
+	return n + 1;
+}
+
 /* The same targets with another text, maybe at another time. */
 static enum rc edit(struct cx *cx, struct db_conn *c, void *arg)
 {
@@ -62,12 +91,7 @@ static enum rc edit(struct cx *cx, struct db_conn *c, void *arg)
 	rc = post_load(cx, c, sim.posts[t->index], owner_of_post(t->index), &a, &p);
 	if (rc != RC_OK)
 		return rc;
-	for (int i = 0; i < sim.delivery_count && n < ACCOUNTS; i++)
-		if (sim.deliveries[i].post == t->index) {
-			targets[n] = (struct post_target){.connection_id = sim.accounts[sim.deliveries[i].account].connection_id, .platform = "sim",
-				.provider = "sim", .text = arena_printf(&a, "d%d v%d", i, sim.edits), .content = content, .scheduled_at = t->at};
-			post_hash(&targets[n++], NULL, NULL);
-		}
+	n = edit_targets(t, &a, targets);
 	struct post_new new = {.owner = *owner_of_post(t->index), .end_user_id = p.end_user_id, .mode = t->at > 0 ? "schedule" : p.mode,
 		.text = "text", .body = "{}", .on_missed = p.on_missed, .scheduled_at = t->at, .max_late_ms = p.max_late_ms, .targets = targets,
 		.target_count = n};
@@ -175,7 +199,8 @@ static void new_post(void)
 	static const char *const missed[] = {"publish", "publish", "skip", "hold"};
 	int64_t at = sim_chance(40) ? sim.now + sim_delay(sim.plan.storm) + 1 : 0;
 
-	store_post((int)sim_between(1, 15), sim_chance(10) ? "draft" : at ? "schedule" : "now", at, missed[sim_below(4)], sim_chance(15));
+	store_post((int)sim_between(1, 15), sim_chance(10) ? "draft" : at ? "schedule" : "now", at, missed[sim_below(4)],
+		   sim_chance(30) ? (int)sim_between(1, 3) : 0);
 	if (sim.engine != NULL && !sim.failed)
 		engine_wake(sim.engine);
 }

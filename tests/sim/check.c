@@ -165,6 +165,26 @@ static void check_order(void)
 				sim_violation("deliveries %d and %d of one connection are sent at once", j, i);
 }
 
+/* ---- each part of a thread: it waits exactly as long as its parent may still be published -------------------------- */
+
+static void check_family(int i)
+{
+	int parent = index_of(rows[i].parent);
+	enum delivery_state is = rows[i].state, above;
+
+	if (rows[i].parent[0] == '\0')
+		return;
+	above = rows[parent].state;
+	if (above == DELIVERY_PUBLISHED && is == DELIVERY_PENDING)
+		sim_violation("delivery %d waits, but its parent %d is published", i, parent);
+	else if (above != DELIVERY_PUBLISHED && delivery_final(above) && !delivery_final(is))
+		sim_violation("delivery %d is %s, but its parent %d is %s", i, delivery_state_name(is), parent, delivery_state_name(above));
+	else if (!delivery_final(above) && is != DELIVERY_PENDING && is != DELIVERY_CANCELED)
+		sim_violation("delivery %d is %s, and its parent %d is %s", i, delivery_state_name(is), parent, delivery_state_name(above));
+	else if (platform_live(i) > 0 && platform_live(parent) == 0)
+		sim_violation("delivery %d is live, its parent %d is not", i, parent);
+}
+
 /* ---- each post: its status, derived once more, from delivery.md ----------------------------------------------------- */
 
 struct tally { int all, attention, open, claimed, scheduled, in[DELIVERY_STATES]; };
@@ -230,7 +250,7 @@ void check_all(void)
 	check_moves(c);
 	for (int i = 0; i < sim.delivery_count; i++)
 		if (rows[i].id[0] != '\0')
-			check_delivery(i), check_late(i);
+			check_delivery(i), check_late(i), check_family(i);
 	check_order();
 	check_posts(c);
 	db_give(c);
@@ -265,14 +285,6 @@ static void check_attempts(struct db_conn *c, int i)
 		sim_violation("delivery %d was published without an attempt", i);
 }
 
-static void check_child(int i)
-{
-	int parent = index_of(rows[i].parent);
-
-	if (parent >= 0 && platform_live(i) > 0 && rows[parent].state != DELIVERY_PUBLISHED)
-		sim_violation("delivery %d is live, its parent %d is not", i, parent);
-}
-
 static void check_grants(struct db_conn *c)
 {
 	STMT_AUTO struct stmt *s = db_query(c, "SELECT g.status, g.status_reason, n.remote_id FROM auth_grant g"
@@ -295,7 +307,6 @@ void check_rest(void)
 	for (int i = 0; i < sim.delivery_count && !sim.failed; i++) {
 		check_events(c, i);
 		check_attempts(c, i);
-		check_child(i);
 	}
 	check_grants(c);
 	db_give(c);

@@ -8,8 +8,8 @@
 #include "core/base/text.h"
 
 #define POSTS_MAX 128
-#define PENDING_MAX 64
-#define CONTAINERS 64
+#define PENDING_MAX 128
+#define CONTAINERS 256
 
 struct post_there { int delivery, account; int64_t at, seen_at; char key[80], text[32]; };
 struct container { int delivery, account; char key[80], text[32]; int64_t ready_at; bool broken, busy; int post; };
@@ -358,12 +358,27 @@ static struct pending *being_decided(const char *key)
 	return NULL;
 }
 
+/* A part of a thread answers to the part before it, a comment to its post, and nothing else to anything. */
+static void check_parent(const struct call *c, int delivery)
+{
+	char given[32];
+	int parent = delivery >= 0 && delivery < sim.delivery_count ? sim.deliveries[delivery].parent : -1;
+	const char *wanted = parent >= 0 ? platform_post_id(parent) : "";
+
+	word(c->in->body, "parent", given, sizeof given);
+	if (wanted == NULL)
+		sim_violation("delivery %d is sent before its parent %d is live", delivery, parent);
+	else if (!text_eq(given, wanted))
+		sim_violation("delivery %d is sent below \"%s\", not below \"%s\"", delivery, given, wanted);
+}
+
 static void post_create(struct call *c)
 {
 	struct pending *p;
 
 	word(c->in->body, "text", c->text, sizeof c->text);
 	word(c->in->body, "marker", c->key, sizeof c->key);
+	check_parent(c, delivery_of(c->text));
 	p = sim.accounts[c->account].type == TYPE_KEYED ? being_decided(c->key) : NULL;
 	if (p != NULL && !key_holds(by_key(c->account, c->key))) {
 		char words[32];
@@ -389,6 +404,7 @@ static void container_create(struct call *c)
 	word(c->in->body, "text", k->text, sizeof k->text);
 	word(c->in->body, "marker", k->key, sizeof k->key);
 	k->delivery = delivery_of(k->text);
+	check_parent(c, k->delivery);
 	snprintf(words, sizeof words, "id %d\n", there.container_count++);
 	say(c->out, 200, words);
 }

@@ -18,7 +18,7 @@
 /* ---- one step ------------------------------------------------------------------------------------------------ */
 
 struct step {
-	char kind[16], phase[24], event[16], type[16], text[32], seed[80], container[16], job[16], since[24], now[24];
+	char kind[16], phase[24], event[16], type[16], text[32], seed[80], container[16], job[16], since[24], now[24], parent[32];
 	const char *body;
 	long status;
 	struct buf out;
@@ -44,6 +44,7 @@ static void read_step(const struct buf *frame, struct step *s, char *body, size_
 	take(frame, REC_SEED, NULL, s->seed, sizeof s->seed);
 	take(frame, REC_INPUT, "account.type", s->type, sizeof s->type);
 	take(frame, REC_INPUT, "text", s->text, sizeof s->text);
+	take(frame, REC_INPUT, "parent.remote_id", s->parent, sizeof s->parent);
 	take(frame, REC_STATE, "container", s->container, sizeof s->container);
 	take(frame, REC_STATE, "job", s->job, sizeof s->job);
 	take(frame, REC_STATE, "since", s->since, sizeof s->since);
@@ -140,9 +141,9 @@ static void found(struct step *s, const char *remote_id)
 
 static void body(struct step *s)
 {
-	char words[160];
+	char words[200];
 
-	snprintf(words, sizeof words, "text %s\nmarker %s\n", s->text, s->seed);
+	snprintf(words, sizeof words, "text %s\nmarker %s\nparent %s\n", s->text, s->seed, s->parent);
 	rec_text(&s->out, REC_REQ_BODY, "", words);
 }
 

@@ -30,7 +30,7 @@
 #define NEVER INT64_MAX
 
 #define ACCOUNTS 4
-#define DELIVERIES 24
+#define DELIVERIES 40
 #define POSTS 12
 
 enum type { TYPE_KEYED, TYPE_HANDLE, TYPE_SEARCH, TYPE_NONE, TYPES };
@@ -52,7 +52,7 @@ struct account {
 	char connection_id[ID_MAX], grant_id[ID_MAX];
 };
 
-struct delivery_known { char id[ID_MAX]; int post, account; };
+struct delivery_known { char id[ID_MAX]; int post, account, parent; };	/* parent: -1 for a root */
 
 struct sim {
 	uint64_t seed, random, noise;	/* noise: for getrandom */
@@ -129,7 +129,8 @@ void store_close(void);
 int64_t store_next_due(void);
 int64_t store_open_count(void);			/* deliveries without an end */
 const char *store_open_words(void);
-void store_post(int accounts, const char *mode, int64_t at, const char *on_missed, bool thread);
+/* items: a thread of so many more; odd: a comment too */
+void store_post(int accounts, const char *mode, int64_t at, const char *on_missed, int items);
 
 /* act.c */
 int64_t act_next(void);

@@ -11,6 +11,7 @@
 #include "core/base/log.h"
 #include "core/model/data_key.h"
 #include "core/model/organization.h"
+#include "core/model/post.h"
 #include "core/model/post_write.h"
 #include "tests/sim/platform.h"
 
@@ -156,81 +157,92 @@ void store_reset(void) { write_now(reset, NULL); }
 
 /* ---- a post ---------------------------------------------------------------------------------------------------- */
 
-struct posting { struct post_new p; struct post_target targets[ACCOUNTS]; char texts[ACCOUNTS][32]; bool thread; int organization; };
+#define PLAIN "{\"options\":{},\"media\":[]}"
+#define FAMILY 5		/* a target's parts at most */
 
-static void learn_delivery(struct db_conn *c, const char *id, int post, int account, const char *text)
+struct posting {
+	struct post_new p;
+	struct post_target targets[ACCOUNTS];
+	struct post_child children[ACCOUNTS][FAMILY];
+	char texts[ACCOUNTS][FAMILY][32];
+};
+
+static void learn_delivery(const char *id, int post, int account, int parent, const char *text)
 {
 	struct delivery_known *d = &sim.deliveries[sim.delivery_count++];
 
-	(void)c;
 	snprintf(d->id, ID_MAX, "%s", id);
 	d->post = post;
 	d->account = account;
+	d->parent = parent;
 	sim_note("user: delivery %d of post %d: %s", sim.delivery_count - 1, post, text);
 }
 
-/* A child waits for its parent; the product writes such rows at accept. */
-static void add_child(struct db_conn *c, const struct posting *g, const char *parent, int account)
+static int delivery_index(const char *id)
 {
-	char id[ID_MAX], text[32];
-
-	if (sim.delivery_count >= DELIVERIES)
-		return;
-	id_new(id, "dlv");
-	snprintf(text, sizeof text, "d%d v0", sim.delivery_count);
-	db_run(c, "INSERT INTO delivery (id, organization_id, app_id, live, post_id, parent_delivery_id, ordinal, kind, connection_id, platform,"
-	       " provider, text, content, content_hash, state, on_missed, created_at, updated_at) VALUES (?1, ?2, ?3, 0, ?4, ?5, 100, 'thread',"
-	       " ?6, 'sim', 'sim', ?7, '{}', ?1, 'pending', 'publish', ?8, ?8)", "sssssssi", id, g->p.owner.organization_id, g->p.owner.app_id,
-	       g->p.id, parent, sim.accounts[account].connection_id, text, sim.now);
-	learn_delivery(c, id, sim.post_count, account, text);
+	for (int i = 0; i < sim.delivery_count; i++)
+		if (strcmp(sim.deliveries[i].id, id) == 0)
+			return i;
+	return -1;
 }
 
+static int account_index(const char *connection_id)
+{
+	for (int k = 0; k < sim.account_count; k++)
+		if (strcmp(sim.accounts[k].connection_id, connection_id) == 0)
+			return k;
+	abort();
+}
+
+/* In the order of their texts' numbers: each root, its thread, its comment. */
 static enum rc post_write(struct cx *cx, struct db_conn *c, void *arg)
 {
 	struct posting *g = arg;
 	enum rc rc = post_create(cx, c, &g->p, sim.now);
-	struct arena a;
-	int n = 0, first = sim.delivery_count;
-	const char *ids[ACCOUNTS];
 
 	if (rc != RC_OK)
 		return rc;
-	arena_init(&a, 65536);
-	{
-		STMT_AUTO struct stmt *s = db_query(c, "SELECT id FROM delivery WHERE post_id = ?1 ORDER BY ordinal", "s", g->p.id);
-
-		while (n < ACCOUNTS && db_next(s))
-			ids[n++] = db_dup(s, 0, &a);
-	}
-	for (int i = 0; i < n; i++)
-		for (int k = 0; k < sim.account_count; k++)
-			if (strcmp(sim.accounts[k].connection_id, g->targets[i].connection_id) == 0)
-				learn_delivery(c, ids[i], sim.post_count, k, g->targets[i].text);
-	if (g->thread)
-		add_child(c, g, ids[0], sim.deliveries[first].account);
+	STMT_AUTO struct stmt *s = db_query(c, POST_TREE " SELECT delivery.id, connection_id, parent_delivery_id, text FROM tree"
+					    " JOIN delivery ON delivery.id = tree.delivery ORDER BY " POST_TREE_ORDER, "ss", g->p.id,
+					    g->p.owner.organization_id);
+	while (db_next(s))
+		learn_delivery(db_text_or(s, 0, ""), sim.post_count, account_index(db_text_or(s, 1, "")), delivery_index(db_text_or(s, 2, "")),
+			       db_text_or(s, 3, ""));
 	snprintf(sim.posts[sim.post_count++], ID_MAX, "%s", g->p.id);
-	arena_free(&a);
 	return db_rc(c);
 }
 
-/* accounts: a mask; only those of one organization are taken. */
-void store_post(int accounts, const char *mode, int64_t at, const char *on_missed, bool thread)
+static void add_target(struct posting *g, int n, int account, int64_t at, int items)
 {
-	struct posting g = {.thread = thread, .organization = -1};
-	int n = 0;
+	int comment = items % 2, first = sim.delivery_count;
+
+	for (int i = 0; i < n; i++)
+		first += 1 + g->targets[i].child_count;
+	for (int i = 0; i <= items + comment; i++) {
+		snprintf(g->texts[n][i], sizeof g->texts[n][i], "d%d v0", first + i);
+		if (i > 0)
+			g->children[n][i - 1] = (struct post_child){i <= items ? "thread" : "first_comment", g->texts[n][i], PLAIN, NULL};
+	}
+	g->targets[n] = (struct post_target){.connection_id = sim.accounts[account].connection_id, .platform = "sim", .provider = "sim",
+		.text = g->texts[n][0], .content = PLAIN, .scheduled_at = at, .children = g->children[n], .child_count = items + comment};
+	post_hash(&g->targets[n], NULL, NULL);
+}
+
+/* accounts: a mask; only those of one organization are taken.  Only the first target has what follows it. */
+void store_post(int accounts, const char *mode, int64_t at, const char *on_missed, int items)
+{
+	struct posting g = {.p = {.owner = sim.owners[0]}};
+	int n = 0, organization = -1;
 
 	for (int i = 0; i < sim.account_count; i++)
-		if (accounts >> i & 1 && (g.organization < 0 || g.organization == sim.accounts[i].organization)) {
-			g.organization = sim.accounts[i].organization;
-			snprintf(g.texts[n], sizeof g.texts[n], "d%d v0", sim.delivery_count + n);
-			g.targets[n] = (struct post_target){.connection_id = sim.accounts[i].connection_id, .platform = "sim", .provider = "sim",
-				.text = g.texts[n], .content = "{\"options\":{},\"media\":[]}", .scheduled_at = at};
-			post_hash(&g.targets[n], NULL, NULL);
+		if (accounts >> i & 1 && (organization < 0 || organization == sim.accounts[i].organization)) {
+			organization = sim.accounts[i].organization;
+			add_target(&g, n, i, at, n == 0 ? items : 0);
 			n++;
 		}
-	if (n == 0 || sim.post_count >= POSTS || sim.delivery_count + n + 1 > DELIVERIES)
+	if (n == 0 || sim.post_count >= POSTS || sim.delivery_count + n + FAMILY > DELIVERIES)
 		return;
-	g.p = (struct post_new){.owner = sim.owners[g.organization], .end_user_id = sim.end_users[g.organization], .mode = mode,
+	g.p = (struct post_new){.owner = sim.owners[organization], .end_user_id = sim.end_users[organization], .mode = mode,
 		.text = "text", .body = "{}", .on_missed = on_missed, .scheduled_at = at, .max_late_ms = sim_between(1, 60) * MINUTE,
 		.stop_on_failure = sim_chance(10), .targets = g.targets, .target_count = n};
 	write_try(post_write, &g);

@@ -8,6 +8,7 @@
  *   connect NAME TYPE | clone CONNECTION N | organization NAME | reload | wake | warp MS | quit
  *   visit HOST NAME                    connects NAME at an instance: "ok SESSION", or "error" and its status
  *   post CONNECTION TEXT               answered only once it is durable: "ok DELIVERY"
+ *   thread CONNECTION N TEXT           the post, N further items and a comment: texts TEXT, "TEXT 2", "TEXT 3", "TEXT c"
  *   many CONNECTION N TEXT             N of them in one commit, each with its number behind the text
  *   cancel DELIVERY | edit DELIVERY TEXT
  *   rest MS                            until nothing is due or under way; the clock jumps over the waits
@@ -115,6 +116,22 @@ static void post(const char *words)
 	}
 	engine_wake(rig.engine);
 	printf("ok %s\n", p.delivery);
+}
+
+static void thread(const char *words)
+{
+	char connection[ID_MAX];
+	struct rig_thread t = {.connection = connection, .comment = true};
+	int at = 0;
+
+	MUST(sscanf(words, "%31s %d %n", connection, &t.items, &at) == 2);
+	t.text = words + at;
+	if (!rig_try(&rig, rig_thread_write, &t)) {
+		printf("error not stored\n");
+		return;
+	}
+	engine_wake(rig.engine);
+	printf("ok %s\n", t.delivery);
 }
 
 struct many { char connection[ID_MAX]; int n; const char *text; };
@@ -283,8 +300,8 @@ static void quit(const char *words)
 
 static const struct { const char *name; void (*run)(const char *words); } commands[] = {
 	{"connect", do_connect}, {"visit", visit}, {"clone", do_clone}, {"organization", organization}, {"reload", reload}, {"wake", wake},
-	{"warp", do_warp}, {"post", post}, {"many", many}, {"cancel", cancel}, {"edit", edit}, {"rest", rest}, {"stats", stats},
-	{"quit", quit},
+	{"warp", do_warp}, {"post", post}, {"thread", thread}, {"many", many}, {"cancel", cancel}, {"edit", edit}, {"rest", rest},
+	{"stats", stats}, {"quit", quit},
 };
 
 static void obey(char *line)
