@@ -29,12 +29,13 @@ test('at the older server the media could not be found: whether the status is th
 });
 
 test('four images arrive byte for byte, in their order, with description and focus', async () => {
-	const media = items.map(({ id }, i) => ({ mediaId: id, altText: `Picture "${i}" of grün & blue`, ...(i === 1 && { focus: '0.5,-0.25' }) }));
+	const focus = [undefined, '0.5,-0.25'];
+	const media = items.map(({ id }, i) => ({ mediaId: id, altText: `Picture "${i}" of grün & blue`, focus: focus[i] }));
 	await stage.once(await stage.post('ada', 'four images', { media }), one, 'four images');
 	const got = status(one, 'four images').media;
 	assert.deepEqual(got.map((m, i) => m.bytes.equals(pictures[i])), [true, true, true, true]);
 	assert.deepEqual(got.map((m) => m.description), media.map((m) => m.altText));
-	assert.deepEqual(got.map((m) => [m.focus, m.type]), [null, '0.5,-0.25', null, null].map((focus) => [focus, 'image/png']));
+	assert.deepEqual(got.map((m) => [m.focus, m.type]), [0, 1, 2, 3].map((i) => [focus[i] ?? null, 'image/png']));
 });
 
 test('media without a text', async () => {
@@ -56,7 +57,8 @@ test('a video that the instance cannot make is a failure, and no status', async 
 	one.processing.broken = true;
 	const delivery = await stage.ended(await stage.post('ada', 'broken video', { media: [{ mediaId: video.id }] }));
 	one.processing.broken = false;
-	assert.deepEqual([delivery.status, delivery.error.code, delivery.error.platformError?.code], ['failed', 'platform_rejected', 'media_failed']);
+	const { code, platformError } = delivery.error;
+	assert.deepEqual([delivery.status, code, platformError.code], ['failed', 'platform_rejected', 'media_failed']);
 	assert.equal(one.ledger('broken video').length, 0);
 });
 
@@ -116,7 +118,8 @@ test('a thread whose second answer is lost and whose server is killed meanwhile:
 // ---- limits ----
 
 const validated = async (user, text, more = {}) => {
-	const { status: code, json } = await stage.live('POST', '/v1/posts/validate', { externalUserId: user, platforms: ['mastodon'], text, ...more });
+	const body = { externalUserId: user, platforms: ['mastodon'], text, ...more };
+	const { status: code, json } = await stage.live('POST', '/v1/posts/validate', body);
 	const issues = json.issues ?? json.error?.issues ?? [];
 	return [code, ...issues.filter((i) => i.severity !== 'warning').map((i) => i.rule)];
 };
