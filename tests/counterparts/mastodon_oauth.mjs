@@ -76,7 +76,7 @@ function register(m, { fields }) {
 
 const page = (title, body) => ({
 	status: 200,
-	html: `<!doctype html><meta charset="utf-8"><title>${title}</title><h1>${title}</h1>${body}`,
+	html: `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>${title}</title><h1>${title}</h1>${body}`,
 });
 const escaped = (t) => t.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c]);
 
