@@ -28,7 +28,8 @@ test('platforms, their limits and the schema of their options', async () => {
 	assert.ok(ids.includes('bluesky') && ids.includes('sandbox'), ids.join());
 	assert.ok(!(await org.live.get('/v1/platforms')).json.data.some((p) => p.id === 'sandbox'));
 	const bluesky = (await client.get('/v1/platforms/bluesky')).json;
-	assert.deepEqual(bluesky.text, { max: 300, count: 'graphemes', maxBytes: 3000, required: true });
+	const { max, count, maxBytes, required } = bluesky.text;
+	assert.deepEqual({ max, count, maxBytes, required }, { max: 300, count: 'graphemes', maxBytes: 3000, required: true });
 	assert.equal(bluesky.status, 'operational');
 	const schema = (await client.get('/v1/platforms/bluesky/schema')).json;
 	assert.equal(schema.properties.langs.type, 'array');
@@ -50,7 +51,7 @@ test('names that do not exist are told with the nearest that does', async () => 
 	assert.match((await refused({ targets, txt: 'x' }, 422, 'unknown_field', 'txt')).message, /did you mean text/);
 	const wrong = { externalUserId: org.user, platforms: ['sandboxx'], text: 'x' };
 	assert.match((await refused(wrong, 422, 'platform_unknown', 'platforms[0]')).message, /did you mean sandbox/);
-	await refused({ targets, text: 'x', media: [{ mediaId: 'med_1' }] }, 422, 'option_not_supported', 'media');
+	await refused({ targets, text: 'x', media: [{ mediaId: 'med_1' }] }, 404, 'media_not_found', 'media[0].mediaId');
 });
 
 test('times', async () => {

@@ -29,7 +29,7 @@ static const char *refusal(const char *describe, uint32_t abi_minor)
 TEST(what_may_be_declared)
 {
 	static const char *const good[] = {
-		HEAD "\"connect\":{\"method\":\"both\",\"client\":\"registered\",\"dpop\":true,\"iss\":\"required\","
+		HEAD "\"connect\":{\"method\":\"both\",\"client\":\"metadata\",\"dpop\":true,\"iss\":\"required\","
 			"\"scopes\":[{\"scope\":\"a\",\"reason\":\"b\"}],"
 			"\"fields\":[{\"name\":\"a\",\"way\":\"form\",\"type\":\"host\",\"secret\":true,\"max\":5,\"default\":\"x\"}]}}",
 		HEAD "\"media\":{\"max_items\":4,\"image\":{\"mime\":[\"image/png\"],\"min_ratio\":0.8},\"video\":{\"max_frame_rate\":29.97}}}",
