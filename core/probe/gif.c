@@ -59,7 +59,8 @@ static bool picture(struct gif *g)
 	return skip(g);
 }
 
-/* True at the trailer, false where the file is broken. */
+/* True at the trailer, or where whole pictures end without one, as some programs write it and every reader takes it;
+ * false where the file is broken. */
 static bool walk(struct gif *g)
 {
 	while (g->left-- > 0) {
@@ -67,7 +68,7 @@ static bool walk(struct gif *g)
 		bool good;
 
 		if (b == NULL)
-			return false;
+			return g->at == g->in->size;
 		if (b[0] == 0x3b)
 			return true;
 		good = b[0] == 0x2c ? picture(g) : b[0] == 0x21 && extension(g);

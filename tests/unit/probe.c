@@ -103,7 +103,9 @@ TEST(everything_else_is_unsupported)
 
 /* ---- damage --------------------------------------------------------------------------------------------- */
 
-/* A picture whose end nobody looks for (JPEG) may still be told when only its data is cut. */
+/* A picture whose end nobody looks for (JPEG) may still be told when only its data is cut, a GIF behind a whole picture. */
+static bool is_gif_end(size_t n) { return n >= 42 && ((n - 42) % 23 == 0 || (n - 42) % 23 == 8); }
+
 TEST(what_was_cut_off_is_noticed)
 {
 	for (int i = 0; i < SAMPLES; i++) {
@@ -114,7 +116,7 @@ TEST(what_was_cut_off_is_noticed)
 			struct probed p = ask(b.data, n);
 
 			if (p.answer == PROBED_MEDIA)
-				CHECK_SAY((i < 2 && n > b.len - 4) || (i == 11 && n > b.len - 60), "sample %d of %zu bytes is taken with %zu", i, b.len, n);
+				CHECK_SAY((i < 2 && n > b.len - 4) || ((i == 4 || i == 5) && is_gif_end(n)) || (i == 11 && n > b.len - 60), "sample %d of %zu bytes is taken with %zu", i, b.len, n);
 		}
 	}
 }
