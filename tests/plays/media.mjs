@@ -8,7 +8,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { cut, fetchUrl, files, most, send, startFiles, stream } from '../lib/media.mjs';
+import { connected } from '../lib/connected.mjs';
+import { cut, fetchUrl, files, folder, most, send, startFiles, stream } from '../lib/media.mjs';
 import { mp4, png } from '../lib/samples.mjs';
 import { startSandbox } from '../lib/sandbox.mjs';
 import { build, startServer } from '../lib/server.mjs';
@@ -28,7 +29,7 @@ const host = await startFiles({
 	'/good.png': png(33, 22), '/video.mp4': mp4({ bytes: 3 * MIB }), '/page.html': Buffer.from('<!doctype html><p>No picture at all, sorry.'),
 	'/one': to('/two'), '/two': to('/three'), '/three': to('/good.png'), '/four': to('/one'), '/round': to('/round'),
 	'/away': to(() => forbidden), '/metadata': to('http://169.254.169.254/latest'), '/private': to('https://10.1.2.3/x.png'),
-	'/file': to('file:///etc/hostname'), '/gone': (asked, answer) => answer.writeHead(410).end(),
+	'/file': to('file:///etc/hostname'), '/port': to('https://example.com:8443/x'), '/gone': (asked, answer) => answer.writeHead(410).end(),
 	'/short.png': (asked, answer) => { answer.writeHead(200, { 'content-length': 100000 }); answer.write(png(5, 5)); answer.socket.end(); },
 	'/large': (asked, answer) => answer.writeHead(200, { 'content-length': 300 * MIB }).write('x'),
 	'/endless': (asked, answer) => {
@@ -124,11 +125,11 @@ test('what is no file of ours is refused and leaves nothing', () => nothing(asyn
 
 test('the curl line of the refusal works', async () => {
 	const { remediation } = await refused(send(org.live, 'x', { 'content-type': 'multipart/form-data' }), 415, 'unsupported_media_type');
-	const folder = mkdtempSync(join(tmpdir(), 'mps-media-'));
-	writeFileSync(join(folder, 'photo.jpg'), png(7, 5));
+	const place = mkdtempSync(join(tmpdir(), 'mps-media-'));
+	writeFileSync(join(place, 'photo.jpg'), png(7, 5));
 	const line = remediation.replace('KEY', org.live_key).replace(/^curl /, 'curl -sS ');
-	const made = JSON.parse(execFileSync('/bin/sh', ['-c', line], { cwd: folder, encoding: 'utf8' }));
-	rmSync(folder, { recursive: true });
+	const made = JSON.parse(execFileSync('/bin/sh', ['-c', line], { cwd: place, encoding: 'utf8' }));
+	rmSync(place, { recursive: true });
 	assert.deepEqual([made.status, made.mimeSniffed, made.filename, made.width], ['ready', 'image/png', 'photo.jpg', 7]);
 });
 
@@ -185,6 +186,37 @@ test('what is removed is gone, row and file', async () => {
 	await refused(org.live.delete(`/v1/media/${id}`), 404, 'media_not_found');
 });
 
+// ---- posts ----
+
+test('a post holds its media until it is sent, and sends their bytes', async () => {
+	const ours = await connected(server, sandbox, ['alice']), bytes = png(70, 50);
+	const post = (id, mode) => ours.test.post('/v1/posts?wait=20', {
+		externalUserId: ours.user, platforms: ['sandbox'], text: `With ${id}`, mode, media: [{ mediaId: id }],
+	});
+	const { id, sha256 } = await good(send(ours.test, bytes)), draft = await good(post(id, 'draft'));
+	const refusal = await refused(ours.test.delete(`/v1/media/${id}`), 409, 'media_in_use');
+	assert.match(refusal.remediation, /Cancel the post/);
+	assert.ok(files(server).includes(id));
+	await good(ours.test.post(`/v1/posts/${draft.id}/cancel`, {}), 200);
+	const sent = await good(post(id, 'now'), 202);
+	assert.equal(sent.status, 'published', JSON.stringify(sent));
+	const [row] = await sandbox.ledger(`With ${id}`);
+	assert.equal((await sandbox.control('get', `media/${row.media_ids[0]}`)).sha256, sha256);
+	await good(ours.test.delete(`/v1/media/${id}`), 200);
+	assert.ok(!files(server).includes(id));
+});
+
+test('a file that is not there when its post is sent fails it clearly, and sends nothing', async () => {
+	const ours = await connected(server, sandbox, ['bertha']);
+	const { id } = await good(send(ours.test, png(71, 50)));
+	rmSync(join(folder(server), id));
+	const sent = await good(ours.test.post('/v1/posts?wait=20', {
+		externalUserId: ours.user, platforms: ['sandbox'], text: `Without ${id}`, media: [{ mediaId: id }],
+	}), 202);
+	assert.deepEqual([sent.status, sent.deliveries[0].error.code], ['failed', 'media_unreadable'], JSON.stringify(sent));
+	assert.equal(await sandbox.count(`Without ${id}`), 0);
+});
+
 // ---- fetching ----
 
 test('a file is fetched by its address, once for ten minutes', async () => {
@@ -211,9 +243,10 @@ test('redirects are followed three times, and no further', async () => {
 });
 
 test('no redirect leads to a private address', async () => {
-	for (const path of ['/away', '/metadata', '/private', '/file']) {
+	for (const path of ['/away', '/metadata', '/private', '/file', '/port']) {
 		const made = await good(fetchUrl(org.live, host.url(path)), 202);
 		assert.deepEqual([made.status, made.error.code], ['failed', 'media_unreachable'], path);
+		if (path === '/port') assert.match(made.error.message, /port 8443 is not open/);
 		assert.deepEqual((await eventsOf(made.id)).map((e) => e.type), ['media.failed']);
 		assert.ok(!files(server).includes(made.id));
 	}
@@ -306,10 +339,10 @@ test('a crash leaves what the next start fails', async () => {
 });
 
 test('a file goes after its row, whatever stops between; nobody\'s file goes an hour later', async () => {
-	const folder = mkdtempSync(join(tmpdir(), 'mps-media-')), clock = join(folder, 'clock');
+	const place = mkdtempSync(join(tmpdir(), 'mps-media-')), clock = join(place, 'clock');
 	const ahead = (hours) => writeFileSync(clock, Buffer.from(BigInt64Array.of(BigInt(hours) * 3600_000n).buffer), { flag: 'r+' });
 	writeFileSync(clock, Buffer.alloc(8));
-	after(() => rmSync(folder, { recursive: true }));
+	after(() => rmSync(place, { recursive: true }));
 	const failing = await startServer({ sandbox, ini: sections({ keep_days: 1 }), build: `${build}-fail`, env: { MPS_CLOCK: clock } });
 	after(() => failing.stop());
 	const mine = await failing.organization();
