@@ -70,13 +70,23 @@ static const char *instance_url(struct connect_view *v)
 	return json_text(json_get(json_get(root, v->s.platform), "instanceUrl"));
 }
 
-/* An instance that the app has named is not asked for again, unless it is none. */
+/* The instance of the account that is to be renewed. */
+static const char *instance_before(struct connect_view *v)
+{
+	DB_READ_AUTO struct db_conn *c = db_take(v->r->api->db);
+	STMT_AUTO struct stmt *s = db_query(c, "SELECT g.account_host FROM connection n JOIN auth_grant g ON g.id = n.grant_id"
+					    " WHERE n.id = ?1 AND n.organization_id = ?2", "ss", v->s.reconnect_id, v->s.owner.organization_id);
+
+	return v->s.reconnect_id != NULL && v->provider->registered && db_next(s) ? db_dup(s, 0, v->r->arena) : NULL;
+}
+
+/* An instance that is known already is not asked for again, unless it is none or another account may come. */
 static void instance_fill(struct connect_view *v, struct connect_entry *e)
 {
-	const char *url = instance_url(v), *host = url ? host_of(v->r->arena, url) : NULL;
+	const char *url = instance_url(v), *host = url ? host_of(v->r->arena, url) : NULL, *before = url ? NULL : instance_before(v);
 
-	e->value = host ? host : url;
-	e->given = host != NULL;
+	e->value = host ? host : url ? url : before;
+	e->given = host != NULL || (before != NULL && !v->s.allow_change);
 }
 
 bool connect_both(const struct connect_view *v)

@@ -294,6 +294,8 @@ static enum rc failed_effect(struct cx *cx, struct db_conn *c, struct op *op, in
 {
 	if (text_eq(op->row.kind, "revoke"))	/* the tokens are of no use to us all the same */
 		return revoke_effect(cx, c, op, now);
+	if (op->change.client_gone && register_again(c, op, now))
+		return RC_OK;
 	if (kind_of(op)->session && awaited(c, op))
 		connect_fail(c, op->row.session_id, op->change.reason, op->cx.words, now);
 	if (text_eq(op->row.kind, "limits"))

@@ -249,6 +249,7 @@ void connect_chain(struct db_conn *c, struct op *op, const char *kind, int64_t n
 /* registerop.c: an app of ours at an instance */
 bool register_complete(struct op *op);		/* it brought a client */
 enum rc register_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now);
+bool register_again(struct db_conn *c, struct op *op, int64_t now);	/* in an effect: authorize found our app forgotten */
 
 /* limitsop.c: what an account or its instance allows */
 int64_t limits_due(struct engine *e, struct db_conn *c, int64_t now);	/* begins some that are due; when to look again, 0: never */

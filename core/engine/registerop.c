@@ -12,6 +12,7 @@
 
 #define FACTS_MAX 65536
 #define FACT "instance."
+#define YOUNG_MS (10 * 60 * 1000)
 
 static bool has(const struct op *op, const char *key)
 {
@@ -61,6 +62,11 @@ static bool awaited(struct db_conn *c, const struct op *op)
 			 " AND status = 'authorizing'", "sss", op->row.session_id, op->row.owner.organization_id, op->id) == 1;
 }
 
+static void forget_input(struct db_conn *c, const struct op *op)
+{
+	db_run(c, "UPDATE operation SET input = NULL WHERE id = ?1 AND organization_id = ?2", "ss", op->id, op->row.owner.organization_id);
+}
+
 enum rc register_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now)
 {
 	struct instance i = {
@@ -79,7 +85,23 @@ enum rc register_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t
 	       " AND status = 'new'", "ssssi", op->grant.id, op->row.owner.organization_id, i.id, i.account_host, now);
 	if (awaited(c, op))
 		connect_chain(c, op, "authorize", now);
-	/* the state goes on with authorize and rests nowhere else */
-	db_run(c, "UPDATE operation SET input = NULL WHERE id = ?1 AND organization_id = ?2", "ss", op->id, op->row.owner.organization_id);
+	forget_input(c, op);		/* it goes on with authorize */
 	return db_rc(c) == RC_OK ? RC_OK : db_fail(cx, c);
+}
+
+/* Nobody has been sent to the instance yet, so the session can go on by a new app; but not if the instance forgets
+ * what it was told a moment ago. */
+bool register_again(struct db_conn *c, struct op *op, int64_t now)
+{
+	struct instance i;
+
+	if (!text_eq(op->row.kind, "authorize") || !awaited(c, op) ||
+	    !instance_load(c, op->grant.instance_id, op->row.owner.organization_id, &op->arena, &i) || now - i.created_at < YOUNG_MS)
+		return false;
+	instance_forget(c, i.id, op->row.owner.organization_id, op->grant.id, now);
+	db_run(c, "UPDATE auth_grant SET instance_client_id = NULL, account_host = NULL, updated_at = ?3 WHERE id = ?1 AND organization_id = ?2",
+	       "ssi", op->grant.id, op->row.owner.organization_id, now);
+	connect_chain(c, op, "register", now);
+	forget_input(c, op);
+	return true;
 }

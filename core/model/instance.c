@@ -3,7 +3,8 @@
 
 #include "core/model/data_key.h"
 
-#define COLUMNS "SELECT organization_id, app_id, live, platform, host, redirect_uri, scope, id, account_host, facts FROM instance_client"
+#define COLUMNS "SELECT organization_id, app_id, live, platform, host, redirect_uri, scope, id, account_host, facts, created_at" \
+	" FROM instance_client"
 
 static void row(struct stmt *s, struct arena *a, struct instance *ret)
 {
@@ -12,6 +13,7 @@ static void row(struct stmt *s, struct arena *a, struct instance *ret)
 	};
 
 	ret->owner = (struct owner){db_dup(s, 0, a), db_dup(s, 1, a), db_int(s, 2)};
+	ret->created_at = db_int(s, 10);
 	for (int i = 0; i < (int)(sizeof texts / sizeof texts[0]); i++)
 		*texts[i] = db_dup(s, 3 + i, a);
 }

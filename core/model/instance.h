@@ -18,6 +18,7 @@ struct instance {
 	struct owner owner;
 	const char *platform, *host, *redirect_uri, *scope;	/* what it is found by; scope NULL: none asked for */
 	const char *id, *account_host, *facts;			/* facts: JSON of names and values, or NULL */
+	int64_t created_at;
 };
 
 /* The one in force for what it is found by; fills the rest. */

@@ -145,6 +145,17 @@ test('a server that refuses our app is told about', async () => {
 	assert.deepEqual([status, error.code], ['failed', 'platform_rejected']);
 });
 
+test('who renews an account is not asked for its server', async () => {
+	const [{ id }] = (await made(org.live.get('/v1/connections?platform=instance'), 200)).data;
+	const s = await made(org.live.post(`/v1/connections/${id}/reconnect`, { redirectUrl: back }), 201);
+	const browser = await begun(s);
+	assert.match(browser.page.text, new RegExp(`<dd class="strong">${host('one')}</dd>`));
+	assert.equal(browser.forms[0].fields.server, undefined);
+	await browser.submit();
+	await finish(browser, 'ada');
+	assert.equal((await connection(s)).id, id);
+});
+
 test('a permission that was not granted is shown as missing', async () => {
 	const s = await session();
 	const browser = await begun(s);

@@ -4,6 +4,8 @@
  */
 #include "tests/unit/test.h"
 
+#include "core/base/clock.h"
+#include "core/model/connection.h"
 #include "core/sandbox/sandbox.h"
 #include "tests/rig/visit.h"
 
@@ -268,6 +270,103 @@ TEST(a_refresh_by_a_forgotten_app_asks_the_person)
 	CHECK(rig_wait(&rig, "SELECT n.status FROM connection n JOIN connect_session s ON s.grant_id = n.grant_id WHERE s.id = ?1", v.session,
 		       "reauth_required", status));
 	CHECK_INT(number(ROWS, "stale"), 0);
+}
+
+static enum rc old_write(struct cx *cx, struct db_conn *c, void *arg)
+{
+	db_run(c, "UPDATE instance_client SET created_at = 1000 WHERE host LIKE ?1 || '.%'", "s", (const char *)arg);
+	return db_fail(cx, c);
+}
+
+static void visit_at_forgetful(const char *host, const char *name, bool old, const char *expected)
+{
+	struct rig_visit v;
+	char con[ID_MAX], status[64] = "failed", *url;
+
+	rig_visit_connect(&rig, host, name, con);
+	rig_visit_begin(&rig, host, &v);
+	url = rig_visit_redirect(&v);
+	forget(url);
+	free(url);
+	if (old)
+		rig_write(&rig, old_write, (char *)(uintptr_t)host);
+	rig_visit_begin(&rig, host, &v);
+	url = rig_visit_redirect(&v);
+	if (url != NULL)
+		rig_visit_return(&v, url, name, status);
+	free(url);
+	CHECK_STR(status, expected);
+}
+
+/* Found out before the person was sent there: the session goes on by a new app. */
+TEST(an_app_found_forgotten_by_authorize_is_registered_anew_in_the_same_session)
+{
+	int64_t before;
+
+	setup();
+	before = apps();
+	visit_at_forgetful("checks", "uma", true, "completed");
+	CHECK_INT(apps() - before, 2);
+	CHECK_INT(number("SELECT COUNT(*) FROM operation WHERE kind = ?1 AND input IS NOT NULL AND status = 'failed'", "authorize"), 0);
+}
+
+TEST(an_instance_that_forgets_at_once_is_not_asked_for_ever)
+{
+	int64_t before;
+
+	setup();
+	before = apps();
+	visit_at_forgetful("checksagain", "vic", false, "failed");
+	CHECK_INT(apps() - before, 1);
+	CHECK_INT(number(ROWS " AND retired_at IS NULL", "checksagain"), 0);	/* and the next session registers */
+}
+
+/* ---- letting go -------------------------------------------------------------------------------------------- */
+
+static enum rc let_go_write(struct cx *cx, struct db_conn *c, void *arg)
+{
+	struct owner owner = {rig.organization, rig.app, 0};
+	struct connection n;
+	struct arena a;
+
+	arena_init(&a, 1u << 20);
+	if (connection_find(c, &owner, arg, &a, &n))
+		connection_let_go(c, rig.platforms, &n, clock_now());
+	arena_free(&a);
+	return db_fail(cx, c);
+}
+
+TEST(what_is_let_go_is_taken_back_by_the_app_that_got_it)
+{
+	char con[ID_MAX], got[64];
+
+	setup();
+	rig_visit_connect(&rig, "revokes", "rex", con);
+	rig_write(&rig, let_go_write, con);
+	engine_wake(rig.engine);
+	CHECK(rig_wait(&rig, "SELECT o.status FROM operation o JOIN connection n ON n.grant_id = o.grant_id WHERE n.id = ?1"
+		       " AND o.kind = 'revoke'", con, "done", got));
+}
+
+/* ---- descriptors ------------------------------------------------------------------------------------------- */
+
+TEST(registered_needs_a_server_to_register_at)
+{
+	static const char *const bad[] = {
+		"{\"name\":\"X\",\"operations\":[\"authorize\"],\"hosts\":[],\"connect\":{\"method\":\"oauth2\",\"client\":\"registered\","
+			"\"fields\":[{\"name\":\"server\",\"type\":\"host\"}]}}",
+		"{\"name\":\"X\",\"operations\":[\"register\"],\"hosts\":[],\"connect\":{\"method\":\"oauth2\",\"client\":\"registered\"}}",
+		"{\"name\":\"X\",\"operations\":[\"register\"],\"hosts\":[],\"connect\":{\"method\":\"oauth2\",\"client\":\"registered\","
+			"\"fields\":[{\"name\":\"server\",\"type\":\"host\",\"required\":false}]}}",
+	};
+	struct platform *p;
+	struct cx cx;
+
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		cx_init(&cx, "test");
+		CHECK_INT(platform_read(&cx, "x", "1", bad[i], &p), RC_INVALID);
+		CHECK_SAY(strstr(cx.words, "connect.client") != NULL, "%s", cx.words);
+	}
 }
 
 /* ---- permissions ------------------------------------------------------------------------------------------- */
