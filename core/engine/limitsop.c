@@ -145,9 +145,11 @@ int64_t limits_due(struct engine *e, struct db_conn *c, int64_t now)
 	struct later *l;
 	int all, host;
 
+	if (rest > 0)
+		return now + rest;
 	under_way(e, NULL, &all, &host);
-	if (rest > 0 || all >= MOST)
-		return now + (rest > 0 ? rest : LOOK_MS);
+	if (all >= MOST)
+		return now + LOOK_MS;
 	e->limits_at = clock_mono() + LOOK_MS;
 	l = calloc(1, sizeof *l);
 	if (l == NULL)
