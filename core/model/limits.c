@@ -168,6 +168,8 @@ static enum rc read_member(const struct reading *r, const char *prefix, const st
 {
 	const char *text = as_text(f, v, r->a);
 
+	if (json_type(v) == JSON_NULL)
+		return RC_OK;
 	if (text == NULL || !put_text(object, f, text, r->a))
 		return refuse(r, prefix, f->name, arena_printf(r->a, "must be %s", wanted[f->kind]));
 	return RC_OK;
@@ -179,6 +181,8 @@ static enum rc read_type(const struct reading *r, enum limits_type type, struct 
 	enum rc rc = RC_OK;
 	struct jv v;
 
+	if (json_type(object) == JSON_NULL)
+		return RC_OK;
 	if (json_type(object) != JSON_OBJECT)
 		return refuse(r, "media.", limits_types[type], "must be an object");
 	r->l->types[type] = true;

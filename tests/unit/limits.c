@@ -129,6 +129,14 @@ TEST(what_an_account_names_in_vain_changes_nothing)
 	}
 }
 
+TEST(null_is_nothing)
+{
+	struct limits l;
+
+	CHECK_INT(read("{\"max\":5,\"required\":null}", "{\"image\":{\"max_width\":null},\"gif\":null}", &l), RC_OK);
+	CHECK(l.text_max == 5 && l.types[LIMITS_IMAGE] && !l.types[LIMITS_GIF]);
+}
+
 static int shown;
 static const char *found;
 
