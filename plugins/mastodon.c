@@ -245,7 +245,7 @@ static mps_next register_read(mps_op *op)
 	if (mps_status(op) == 429 || mps_status(op) >= 500)
 		return fail_with(op);
 	if (mps_status(op) != 200 || !*version)
-		return mps_fail(op, MPS_REJECTED, "instance_unsupported", "", "This address is not a Mastodon server.");
+		return mps_fail(op, MPS_REJECTED, "credential_invalid", "", "This address is not a Mastodon server.");
 	mps_set(op, "version", version);
 	return register_app(op);
 }
@@ -263,6 +263,8 @@ static mps_next register_registered(mps_op *op)
 {
 	mps_req *r;
 
+	if (mps_status(op) == 400 || mps_status(op) == 422)	/* a server that has not all of the scopes, for one */
+		return fail_as(op, MPS_REJECTED, "registration_refused");
 	if (!good(op))
 		return fail_with(op);
 	if (!*mps_json(op, "client_id") || !*mps_json(op, "client_secret"))

@@ -147,6 +147,17 @@ test('media that could not be found were no status: proven absent, uploaded agai
 	assert.ok(status(old, 'with lost media').media[0].bytes.equals(pictures[0]));
 });
 
+test('where tokens expire, a late one is renewed once for all that wait', async () => {
+	old.expires = 7200;
+	await stage.connect('rita', old);
+	const renewed = () => [...old.tokens.values()].filter((t) => t.account?.username === 'rita').length;
+	assert.equal(renewed(), 1);
+	old.ahead = 7_201_000;
+	const made = await Promise.all([0, 1, 2].map((i) => stage.post('rita', `late ${i}`)));
+	for (const [i, one] of made.entries()) await stage.once(one, old, `late ${i}`);
+	assert.equal(renewed(), 2);
+});
+
 test('nothing was asked that the API does not describe', () => {
 	assert.deepEqual([...one.violations, ...old.violations], []);
 });

@@ -17,6 +17,14 @@ let ada, otto;
 
 // ---- connecting ----
 
+test('an address that is no instance is told to the person, who stays', async () => {
+	const session = await stage.session('nobody');
+	one.fault('GET /api/v2/instance', 'status', { status: 200, body: { hello: 'world' } });
+	const browser = await stage.name(session, 'https://ONE.example/about');
+	assert.match(browser.page.text, /not accepted/);
+	assert.equal(one.requests('POST', '').length, 0);
+});
+
 test('a person names the instance, signs in there and is connected', async () => {
 	ada = await stage.connect('ada', one);
 	assert.deepEqual([ada.platform, ada.status, ada.username], ['mastodon', 'active', 'ada@one.example']);
@@ -66,13 +74,13 @@ test('a code that is used a second time is refused, and ends what the first gave
 	assert.match(checked.text, /reauth_required|revoked/);
 });
 
-test('an address that is no instance is told to the person, who stays', async () => {
-	const session = await stage.session('nobody');
-	old.fault('GET /api/v2/instance', 'status', { status: 404 });
-	old.fault('GET /api/v1/instance', 'status', { status: 200, body: { hello: 'world' } });
-	const browser = await stage.name(session, 'OLD.example.');
-	assert.deepEqual((await stage.call('GET', `/v1/connect-sessions/${session.id}`)).connectionIds, []);
-	assert.ok(!browser.location?.includes('success'));
+test('an instance that has forgotten our app: the next session registers anew', async () => {
+	one.account('fred', 'correct horse battery staple');
+	const browser = await stage.name(await stage.session('fred'), one), before = one.apps.size;
+	one.fault('POST /oauth/token', 'status', { status: 401, body: { error: 'invalid_client', error_description: 'unknown client' } });
+	assert.notEqual((await stage.decide(browser, 'fred'))?.get('status'), 'success');
+	await stage.connect('fred', one);
+	assert.equal(one.apps.size - before, 1);
 });
 
 // ---- publishing ----
