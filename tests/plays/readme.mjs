@@ -5,6 +5,7 @@
 //   http://127.0.0.1:8080, /opt/mypostshare and /etc    our server, the folder that DESTDIR made
 //   /var/lib/mypostshare, /srv/backup         our data folder, a folder of ours
 //   app_… key_… mps_test_…                    ids and key of the organization of this test
+//   @photo.png                                a picture
 //   mypostshare, sudo, systemctl, xdg-open    functions of the shell: our build and ini; no root and DESTDIR; this
 //                                             test's server; a person who agrees on the page
 //   "Add a platform"                          runs in an empty folder, not in this tree
@@ -13,12 +14,13 @@
 // list shows its first elements; members that are not shown may be there.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { connect } from '../lib/connected.mjs';
 import { Browser } from '../lib/http.mjs';
+import { png } from '../lib/samples.mjs';
 import { startSandbox } from '../lib/sandbox.mjs';
 import { build, startServer } from '../lib/server.mjs';
 import { after, done, test, until } from '../lib/test.mjs';
@@ -29,6 +31,7 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 const root = join(folder, 'root'), opt = join(root, 'opt/mypostshare');
 const backup = join(folder, 'backup'), elsewhere = join(folder, 'elsewhere');
 for (const one of [backup, elsewhere]) mkdirSync(one);
+writeFileSync(join(folder, 'photo.png'), png(640, 480));
 
 // ---- the page ----
 
@@ -104,7 +107,7 @@ top=$PWD
 
 const filled = (text) => text
 	.replaceAll('http://127.0.0.1:8080', server.url).replaceAll('/opt/mypostshare', opt).replaceAll('/srv/backup', backup)
-	.replaceAll('/var/lib/mypostshare/', `${server.folder}/var/`)
+	.replaceAll('/var/lib/mypostshare/', `${server.folder}/var/`).replaceAll('@photo.png', `@${join(folder, 'photo.png')}`)
 	.replaceAll('app_…', org.app).replaceAll('key_…', spare.id).replaceAll('mps_test_…', org.test_key);
 
 const shell = spawn('bash', ['-s'], { stdio: ['pipe', 'pipe', 'pipe', 'pipe', 'pipe'], env: { ...process.env, TMPDIR: folder } });
