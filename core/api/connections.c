@@ -138,7 +138,7 @@ static void capabilities_write(struct jsonw *w, const struct platform *p)
 {
 	jsonw_object(w, "capabilities");
 	for (const char *const *k = p ? p->capabilities : NULL; k != NULL && *k != NULL; k++)
-		jsonw_bool(w, *k, true);
+		jsonw_bool(w, text_eq(*k, "first_comment") ? "firstComment" : text_eq(*k, "alt_text") ? "altText" : *k, true);
 	jsonw_object_end(w);
 }
 

@@ -155,10 +155,9 @@ static enum rc tell_failed(struct api_request *r, const struct media *m)
 	return fail_code(r->cx, RC_INVALID, code, NULL, "%s", words);
 }
 
-enum rc media_fetch(struct api_request *r, const char *url, int wait_ms, struct media *ret)
+enum rc media_fetch_start(struct api_request *r, const char *url, struct media *ret)
 {
 	struct fetching f;
-	struct media m;
 	enum rc rc = fetching_init(r, url, NULL, &f);
 
 	if (rc == RC_OK)
@@ -167,15 +166,32 @@ enum rc media_fetch(struct api_request *r, const char *url, int wait_ms, struct 
 		return rc;
 	if (f.made)
 		intake_fetch(r->api->intake, &f.m);
-	m = f.m;
+	*ret = f.m;
+	return RC_OK;
+}
+
+enum rc media_fetch_wait(struct api_request *r, const struct media *started, int wait_ms, struct media *ret)
+{
+	struct media m = *started;
+	enum rc rc = RC_OK;
+
 	if (!text_eq(m.status, "ready"))
-		rc = wait_for(r, f.m.id, wait_ms, &m);
+		rc = wait_for(r, started->id, wait_ms, &m);
 	if (rc != RC_OK)
 		return rc;
 	if (text_eq(m.status, "failed"))
 		return tell_failed(r, &m);
 	if (!text_eq(m.status, "ready"))
-		return fail_code(r->cx, RC_CONFLICT, "media_not_ready", NULL, "The file is still being fetched: send mediaId %s when it is ready.", m.id);
+		return fail_code(r->cx, RC_CONFLICT, "media_not_ready", NULL, "The file is still being fetched: send mediaId %s when it is ready.",
+			started->id);
 	*ret = m;
 	return RC_OK;
+}
+
+enum rc media_fetch(struct api_request *r, const char *url, int wait_ms, struct media *ret)
+{
+	struct media m;
+	enum rc rc = media_fetch_start(r, url, &m);
+
+	return rc == RC_OK ? media_fetch_wait(r, &m, wait_ms, ret) : rc;
 }

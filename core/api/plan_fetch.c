@@ -16,11 +16,11 @@
 #define BUDGET_MS 25000		/* for all items of a post */
 #define BODY_MAX (4u << 20)
 
-struct fetched { struct fetched *next; const char *url, *id; };
+struct fetched { struct fetched *next; const char *url, *param; struct media m; };	/* in the order of the request */
 
 struct fetching {
 	struct api_request *r;
-	struct fetched *list;
+	struct fetched *list, **tail;
 	int64_t until;			/* by clock_mono */
 };
 
@@ -60,31 +60,51 @@ static const char *known(const struct fetching *f, const char *url)
 {
 	for (const struct fetched *d = f->list; d != NULL; d = d->next)
 		if (text_eq(d->url, url))
-			return d->id;
+			return d->m.id;
 	return NULL;
 }
 
-static bool fetch(struct fetching *f, const char *url, const char *param)
+/* A fault of the file is told with the others; false: it is ours. */
+static bool tell(struct fetching *f, const char *param)
 {
-	int64_t left = f->until - clock_mono();
+	struct cx cx = *f->r->cx;
+
+	if (cx.code[0] == '\0')
+		return false;
+	cx_init(f->r->cx, f->r->id);
+	api_issue(f->r, arena_text(f->r->arena, cx.code), param, "%s", cx.words);
+	return true;
+}
+
+static bool begin(struct fetching *f, const char *url, const char *param)
+{
+	const char *at = arena_printf(f->r->arena, "%s.url", param);
 	struct fetched *d;
 	struct media m;
 
 	if (known(f, url) != NULL)
 		return true;
-	if (media_fetch(f->r, url, left > 0 ? (int)left : 0, &m) != RC_OK) {
-		struct cx cx = *f->r->cx;
-
-		if (cx.code[0] == '\0')
-			return false;	/* ours, not the file's */
-		cx_init(f->r->cx, f->r->id);
-		api_issue(f->r, arena_text(f->r->arena, cx.code), arena_printf(f->r->arena, "%s.url", param), "%s", cx.words);
-		return true;		/* the others are tried too: one round trip shows every fault */
-	}
+	if (media_fetch_start(f->r, url, &m) != RC_OK)
+		return tell(f, at);
 	d = arena_new(f->r->arena, struct fetched);
-	*d = (struct fetched){f->list, url, m.id};
-	f->list = d;
+	*d = (struct fetched){NULL, url, at, m};
+	*f->tail = d;
+	f->tail = &d->next;
 	return true;
+}
+
+/* All at once, each within what is left for all of them. */
+static enum rc fetch_all(struct fetching *f, struct jv body)
+{
+	if (!each(f, body, "", false, begin))
+		return f->r->cx->rc;
+	for (struct fetched *d = f->list; d != NULL; d = d->next) {
+		int64_t left = f->until - clock_mono();
+
+		if (media_fetch_wait(f->r, &d->m, left > 0 ? (int)left : 0, &d->m) != RC_OK && !tell(f, d->param))
+			return f->r->cx->rc;
+	}
+	return api_issues(f->r);
 }
 
 /* ---- the request anew ------------------------------------------------------------------------------- */
@@ -122,10 +142,11 @@ enum rc plan_fetch(struct api_request *r)
 	struct jsonw w;
 	enum rc rc;
 
+	f.tail = &f.list;
 	r->more.issues = r->more.last = NULL;	/* of the plan that judged the addresses */
 	r->more.issue_count = 0;
 	r->more.remediation = NULL;
-	rc = each(&f, r->body, "", false, fetch) ? api_issues(r) : r->cx->rc;
+	rc = fetch_all(&f, r->body);
 	if (rc != RC_OK)
 		return rc;
 	buf_init(&out, BODY_MAX);

@@ -101,8 +101,9 @@ bool delivery_load(struct db_conn *c, const char *id, const char *organization_i
 
 static void event_write(struct buf *out, struct stmt *s)
 {
-	static const char *const names[] = {"id", "postId", "connectionId", "platform", "status", "statusReason", "remotePostId", "remotePostUrl"};
-	const char *error = db_text(s, 11);
+	static const char *const names[] = {"id", "postId", "parentDeliveryId", "kind", "connectionId", "platform", "status", "statusReason",
+		"remotePostId", "remotePostUrl"};
+	const char *error = db_text(s, 13);
 	struct jsonw w;
 
 	jsonw_init(&w, out);
@@ -121,7 +122,7 @@ static void announce(struct db_conn *c, const char *id, const char *type, int64_
 {
 	BUF_AUTO struct buf data;
 	STMT_AUTO struct stmt *s = db_query(c,
-		"SELECT organization_id, app_id, live, id, post_id, connection_id, platform, state, reason, remote_id, remote_url, error"
+		"SELECT organization_id, app_id, live, id, post_id, parent_delivery_id, kind, connection_id, platform, state, reason, remote_id, remote_url, error"
 		" FROM delivery WHERE id = ?1", "s", id);
 
 	buf_init(&data, 1u << 20);

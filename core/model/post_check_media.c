@@ -2,8 +2,8 @@
  * Media of a post against what a platform takes: see post_check.h.  One table holds the bounds of an item; counts
  * and kinds are judged over all of them.
  *
- * A platform that declares gif takes moving pictures apart from still ones, and counts them with the videos; where it
- * lists image/gif among its images, a gif is an image like any other.
+ * A platform that declares gif takes moving pictures apart from still ones, and counts them with the videos; one whose
+ * format it lists among its images (image/gif, an animated image/webp) and not there is an image like any other.
  */
 #include "core/model/post_check.h"
 
@@ -26,6 +26,16 @@ static bool lists(const char *const *list, const char *word)
 	return false;
 }
 
+/* A moving picture that goes as an image. */
+static bool is_still(const struct limits *l, const struct check_media *m)
+{
+	const char *const *own = l->media[LIMITS_GIF].mime, *mime = m->mime ? m->mime : "image/gif";
+
+	if (l->types[LIMITS_GIF] && (own == NULL || lists(own, mime)))
+		return false;
+	return l->types[LIMITS_IMAGE] && lists(l->media[LIMITS_IMAGE].mime, mime);
+}
+
 /* As which type this platform takes it; -1: not at all. */
 static int type_of(const struct limits *l, const struct check_media *m)
 {
@@ -34,7 +44,7 @@ static int type_of(const struct limits *l, const struct check_media *m)
 	for (int t = 0; t < LIMITS_TYPES; t++)
 		if (text_eq(limits_types[t], m->type))
 			type = t;
-	if (type == LIMITS_GIF && !l->types[LIMITS_GIF] && lists(l->media[LIMITS_IMAGE].mime, "image/gif"))
+	if (type == LIMITS_GIF && is_still(l, m))
 		type = LIMITS_IMAGE;
 	return type >= 0 && l->types[type] ? type : -1;
 }

@@ -12,11 +12,13 @@ import { after, done, test, until } from '../lib/test.mjs';
 // ---- a web server with pictures
 
 const files = new Map([['/cat.png', png(64, 48, 1)], ['/dog.png', png(32, 32, 2)], ['/words.png', Buffer.from('no picture at all')]]);
-const hits = [];
+const hits = [], waiting = [];
 const web = createServer((request, answer) => {
-	const file = files.get(request.url);
+	const file = files.get(request.url.replace(/^\/together-/, '/'));
+	const give = () => answer.writeHead(file ? 200 : 404, { 'content-type': 'image/png' }).end(file);
 	hits.push(request.url);
-	answer.writeHead(file ? 200 : 404, { 'content-type': 'image/png' }).end(file);
+	if (!request.url.startsWith('/together-')) give();
+	else if (waiting.push(give) === 2) waiting.forEach((one) => one());	// each waits until the other has been asked for
 });
 await new Promise((resolve) => web.listen(0, '127.0.0.1', resolve));
 after(() => web.close());
@@ -170,6 +172,13 @@ test('an equal request under its key is answered as before, without asking for t
 	assert.equal(second.headers['idempotent-replayed'], 'true');
 	assert.equal(second.json.id, first.json.id);
 	assert.equal(asked('/dog.png?once'), 1);
+});
+
+test('several are fetched at a time', async () => {
+	const media = [{ url: `${origin}/together-cat.png` }, { url: `${origin}/together-dog.png` }];
+	const one = await post({ targets: to('alice'), text: 'together', media });
+	await ended(one.id, 'published');
+	assert.deepEqual(await received('together'), [sha(files.get('/cat.png')), sha(files.get('/dog.png'))]);
 });
 
 test('validate asks nobody, and says so', async () => {

@@ -124,6 +124,7 @@ TEST(an_accounts_own_limit_counts)
 	"\"image\":{\"mime\":[\"image/png\",\"image/jpeg\"],\"max_bytes\":1000," \
 	"\"min_width\":10,\"min_height\":8,\"max_width\":4000,\"max_height\":3000,\"max_pixels\":9000000,\"min_ratio\":0.8,\"max_ratio\":1.91}," \
 	"\"video\":{\"mime\":[\"video/mp4\"],\"max_bytes\":5000,\"min_duration_ms\":1000,\"max_duration_ms\":60000,\"max_frame_rate\":60}}"
+#define WEBP "{\"max_videos\":1,\"image\":{\"mime\":[\"image/png\",\"image/webp\"]},\"gif\":{\"mime\":[\"image/gif\"]}}"
 #define STILL "{\"image\":{\"mime\":[\"image/gif\",\"image/png\"]}}"
 #define MOVES "{\"max_videos\":1,\"image\":{},\"gif\":{},\"video\":{}}"
 #define MIXED "{\"mixed\":true,\"image\":{},\"gif\":{},\"video\":{}}"
@@ -132,6 +133,7 @@ TEST(an_accounts_own_limit_counts)
 #define SIZED(width, height) IMAGE("image/png", NULL, 500, width, height)
 #define VID(bytes, ms, frames) {"video", "video/mp4", NULL, bytes, 0, 0, ms, frames, NULL}
 #define GIF {"gif", "image/gif", NULL, 500, 0, 0, 0, 0, NULL}
+#define MOVING_WEBP {"gif", "image/webp", NULL, 500, 0, 0, 0, 0, NULL}
 #define HIDDEN {NULL, NULL, NULL, 0, 0, 0, 0, 0, NULL}
 
 static const struct { const char *media; struct check_media items[6]; int n; const char *code, *rule, *param, *says; } medias[] = {
@@ -167,6 +169,10 @@ static const struct { const char *media; struct check_media items[6]; int n; con
 	{NET, {IMG(1), IMG(1), VID(1, 5000, 0)}, 3, "media_mixed", "net.media.mixed", "media[2]", "2 images and 1 videos"},
 	{MIXED, {IMG(1), VID(1, 5000, 0), GIF}, 3, NULL, NULL, NULL, NULL},
 	{STILL, {GIF, GIF, IMG(1)}, 3, NULL, NULL, NULL, NULL},
+	{STILL, {MOVING_WEBP}, 1, "media_type_unsupported", "net.media.type", "media[0]", "type gif; Net takes image"},
+	{WEBP, {MOVING_WEBP, MOVING_WEBP}, 2, NULL, NULL, NULL, NULL},
+	{WEBP, {GIF, GIF}, 2, "media_too_many", "net.media.max_videos", "media[1]", NULL},
+	{"{\"gif\":{\"mime\":[\"image/gif\"]}}", {MOVING_WEBP}, 1, "media_type_unsupported", "net.media.gif.mime", "media[0]", "image/webp"},
 	{MOVES, {GIF, GIF}, 2, "media_too_many", "net.media.max_videos", "media[1]", NULL},
 	{MOVES, {IMG(1), GIF}, 2, "media_mixed", "net.media.mixed", "media[1]", NULL},
 	{"{\"required\":true,\"image\":{}}", {IMG(1)}, 0, "media_required", "net.media.required", "media", "Net needs media"},
