@@ -19,6 +19,7 @@
 
 #define WAITING_MAX 500
 #define WAITING_OF_ONE 100		/* of one organization */
+#define AT_ONCE_OF_ONE 2
 #define STALL_S 30
 
 /* ---- asking --------------------------------------------------------------------------------------------- */
@@ -184,11 +185,21 @@ static void fetch_run(struct intake *in, const struct fetch *f)
 		tell_failed(in, &m, &cx);
 }
 
-static struct fetch *oldest(struct intake *in)
+static int taken_of(const struct intake *in, const char *organization_id)
+{
+	int n = 0;
+
+	for (const struct fetch *f = in->fetches; f != NULL; f = f->next)
+		n += f->taken && text_eq(f->organization_id, organization_id);
+	return n;
+}
+
+/* The oldest whose organization does not keep the threads busy already. */
+static struct fetch *oldest(const struct intake *in)
 {
 	struct fetch *f = in->fetches;
 
-	while (f != NULL && f->taken)
+	while (f != NULL && (f->taken || taken_of(in, f->organization_id) >= AT_ONCE_OF_ONE))
 		f = f->next;
 	return f;
 }
@@ -199,7 +210,7 @@ static struct fetch *fetch_take(struct intake *in)
 	struct fetch *f;
 
 	pthread_mutex_lock(&in->lock);
-	while ((f = oldest(in)) == NULL && !in->stop)
+	while ((f = oldest(in)) == NULL && !(in->stop && in->fetches == NULL))
 		pthread_cond_wait(&in->work, &in->lock);
 	if (f != NULL)
 		f->taken = true;
@@ -215,6 +226,7 @@ static void fetch_drop(struct intake *in, struct fetch *f)
 	while (*at != f)
 		at = &(*at)->next;
 	*at = f->next;
+	pthread_cond_broadcast(&in->work);
 	pthread_mutex_unlock(&in->lock);
 	free(f->url);
 	free(f);

@@ -266,6 +266,20 @@ test('what cannot be had fails with its reason', async () => {
 	}
 });
 
+test('one organization\'s slow hosts do not keep another waiting', async () => {
+	const slow = await Promise.all([3, 4, 5, 6, 7, 8].map((n) => good(fetchUrl(org.live, host.url(`/silent?${n}`), { wait: 0 }), 202)));
+	await until('two of them are asked for', () => held.length === 2);
+	assert.equal((await good(fetchUrl(other.live, host.url('/good.png?x=3')))).status, 'ready');
+	assert.equal(held.length, 2);
+	for (let i = 0; i < slow.length; i++) {
+		await until('the next is asked for', () => held.length > i);
+		held[i].end(png(4, 4));
+	}
+	for (const { id } of slow) {
+		await until('it is ready', async () => (await good(org.live.get(`/v1/media/${id}`), 200)).status === 'ready');
+	}
+});
+
 // ---- ceilings, quota, trickles, a full disk: a server with little ----
 
 test('ceilings are kept while the bytes come', async () => {
