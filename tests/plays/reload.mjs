@@ -31,13 +31,14 @@ async function built(name, change) {
 }
 
 const versioned = (version) => (text) => text.replace('"sandbox", "1.0"', `"sandbox", "${version}"`);
+const at_load = (version, act) => (text) => `${versioned(version)(text)}\n__attribute__((constructor)) static void now(void) { ${act} }\n`;
 const files = {
 	first: await built('first', versioned('1.0')),
 	second: await built('second', (text) => versioned('2.0')(text).replace('\\"max\\":1000', '\\"max\\":900')),
 	misspelt: await built('misspelt', (text) => versioned('3.0')(text).replace('\\"max_bytes\\":10000', '\\"max_byte\\":10000')),
 	forgetful: await built('forgetful', (text) => versioned('3.1')(text).replace('\\"state_versions\\":[1,1]', '\\"state_versions\\":[2,2]')),
-	crashing: await built('crashing', (text) => `${versioned('3.2')(text)}\n__attribute__((constructor)) static void now(void) { __builtin_trap(); }\n`),
-	hanging: await built('hanging', (text) => `${versioned('3.3')(text)}\n__attribute__((constructor)) static void now(void) { for (;;) ; }\n`),
+	crashing: await built('crashing', at_load('3.2', '__builtin_trap();')),
+	hanging: await built('hanging', at_load('3.3', 'for (;;) ;')),
 	other: await built('other', (text) => text.replace('"sandbox", "1.0"', '"elsewhere", "1.0"')),
 	cut: join(folder, 'cut.so'),
 	text: join(folder, 'text.so'),
@@ -139,8 +140,11 @@ let resting = false;
 
 async function keep_calling() {
 	const routes = [
-		() => org.test.get('/v1/posts?limit=20'), () => org.test.get('/v1/platforms/sandbox'), () => org.test.get('/v1/connections?limit=5'),
-		() => org.test.post('/v1/posts', { mode: 'draft', targets: [{ connectionId: connections[calls.made % all] }], text: `a draft ${calls.made}` }),
+		() => org.test.get('/v1/posts?limit=20'), () => org.test.get('/v1/platforms/sandbox'),
+		() => org.test.get('/v1/connections?limit=5'),
+		() => org.test.post('/v1/posts', {
+			mode: 'draft', targets: [{ connectionId: connections[calls.made % all] }], text: `a draft ${calls.made}`,
+		}),
 		() => call('GET', `${server.url}/readyz`),
 	];
 	while (!resting) {
