@@ -104,6 +104,7 @@ function answer(host, url) {
 		const serviceEndpoint = what === 'pds' ? to : `https://${host}`;
 		return json(200, { id: `did:web:${host}`, alsoKnownAs: [`at://${host}`], service: [{ id: '#atproto_pds', serviceEndpoint }] });
 	}
+	if (url.pathname.endsWith('createSession')) return json(401, { error: 'AuthenticationRequired', message: 'nobody' });
 	if (what === 'auth') return json(200, { resource: `https://${host}`, authorization_servers: [to] });
 	return json(404, { error: 'NotFound' });
 }
@@ -195,6 +196,19 @@ test('what is public is reached: the doors are open, and the names are ours', as
 	untouched('good.example.com');
 });
 
+const turning = ['turn.example.com', 'turn6.example.com'];
+const asks = (name) => asked.filter((one) => one.startsWith(`${name}/`)).length;
+let turned;
+
+test('names that will change their address are public at first', async () => {
+	for (const name of turning) {
+		await handle(name);
+		assert.ok(asks(name) > 0, name);
+	}
+	turned = Date.now();
+	untouched(turning.join(', '));
+});
+
 test('the listeners inside do see a connection', async () => {
 	const reply = await fetch(`http://169.254.169.254:${port}/`).catch((error) => error);
 	assert.ok(reply instanceof Error);
@@ -239,20 +253,14 @@ for (const [what, words] of Object.entries(hops)) {
 }
 
 test('a name that is public first and private afterwards', async () => {
-	const asks = (name) => asked.filter((one) => one.startsWith(`${name}/`)).length;
-	const names = ['turn.example.com', 'turn6.example.com'];
-	for (const name of names) {
-		await handle(name);
-		assert.ok(asks(name) > 0, `${name} was public at first`);
-	}
-	const before = names.map(asks);
-	await sleep(61_000);		/* libcurl remembers an address for 60 s */
-	for (const name of names) {
+	await sleep(Math.max(0, turned + 61_000 - Date.now()));		/* libcurl remembers an address for 60 s */
+	const before = turning.map(asks);
+	for (const name of turning) {
 		assert.notEqual(await handle(name), 'open');
 		assert.ok(dns.asked(name) > 1, `${name} was not asked again`);
 	}
-	assert.deepEqual(names.map(asks), before, 'the old address was used');
-	untouched(names.join(', '));
+	assert.deepEqual(turning.map(asks), before, 'the old address was used');
+	untouched(turning.join(', '));
 });
 
 test('the server came through it, and nothing inside was ever touched', async () => {
