@@ -12,8 +12,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { connected } from '../lib/connected.mjs';
 import { startDns } from '../lib/dns.mjs';
 import { Browser } from '../lib/http.mjs';
+import { startSandbox } from '../lib/sandbox.mjs';
 import { startServer } from '../lib/server.mjs';
 import { after, done, test } from '../lib/test.mjs';
 import { sleep } from '../lib/wait.mjs';
@@ -41,7 +43,8 @@ const ip = (...words) => execFileSync('ip', words, { stdio: 'pipe' });
 
 ip('link', 'set', 'lo', 'up');
 for (const one of [open, deaf, ...inside]) {
-	if (!one.startsWith('127.') && one !== '::1') ip('addr', 'add', one.includes(':') ? `${one}/128` : `${one}/32`, 'dev', 'lo');
+	if (one.startsWith('127.') || one === '::1') continue;
+	ip('addr', 'add', ...(one.includes(':') ? [`${one}/128`, 'dev', 'lo', 'nodad'] : [`${one}/32`, 'dev', 'lo']));
 }
 
 const touched = [];
@@ -65,6 +68,7 @@ const publics = ['good.example.com', 'bsky.social', 'public.api.bsky.app', 'plc.
 const special = {
 	'turn.example.com': (n) => ({ A: [n === 0 ? open : '127.0.0.1'] }),
 	'turn6.example.com': (n) => (n === 0 ? { A: [open] } : { AAAA: ['::1'] }),
+	'swing.example.com': (n) => ({ A: [n % 2 ? '127.0.0.1' : open] }),
 	'both.example.com': () => ({ A: [deaf, '127.0.0.1'] }),
 	'both-turned.example.com': () => ({ A: ['127.0.0.1', deaf] }),
 	'both-six.example.com': () => ({ A: [deaf], AAAA: ['::1', '::ffff:127.0.0.1'] }),
@@ -90,12 +94,19 @@ const places = ['subjectAltName=DNS:example.com', 'DNS:*.example.com', ...public
 execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', '/CN=public',
 	'-addext', places, '-keyout', join(folder, 'key'), '-out', join(folder, 'certificate')], { stdio: 'pipe' });
 
+const picture = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==', 'base64');
 const asked = [];
 const json = (status, body) => ({ status, body: JSON.stringify(body), headers: { 'content-type': 'application/json' } });
 
 function answer(host, url) {
 	const [, what, n] = /^(did|pds|auth|moved)-(\d+)\./.exec(host) ?? [];
 	const to = `https://${targets[Number(n)]}`;
+	if (url.pathname === '/picture.png') return { status: 200, headers: { 'content-type': 'image/png' }, body: picture };
+	if (url.pathname.startsWith('/hop')) {
+		const [, left, end] = url.pathname.split('/');
+		const location = left === 'hop1' ? `https://${decodeURIComponent(end)}/x` : `/hop${left.slice(3) - 1}/${end}`;
+		return { status: 302, headers: { location } };
+	}
 	if (what === 'moved') return { status: [301, 302, 303, 307, 308][n % 5], headers: { location: `${to}/x` }, body: '' };
 	if (host.startsWith('turn') && url.pathname.endsWith('atproto-did')) return { status: 200, body: `did:web:${host}` };
 	if (what === 'did' && url.pathname.endsWith('atproto-did')) return { status: 200, body: `did:web:${targets[n]}` };
@@ -120,7 +131,9 @@ after(() => { front.closeAllConnections(); front.close(); });
 
 // ---- the server ----
 
-const server = await startServer({ ini: {
+const sandbox = await startSandbox();
+after(() => sandbox.stop());
+const server = await startServer({ sandbox, ini: {
 	egress: { ca_file: join(folder, 'certificate') }, server: { key_per_minute: 0, address_per_minute: 0 },
 } });
 after(() => server.stop());
@@ -129,7 +142,6 @@ const back = 'https://good.example.com/back';
 await org.live.post(`/v1/apps/${org.app}/redirect-urls`, { url: back });
 await org.live.post('/v1/end-users', { externalUserId: 'ada' });
 
-const openapi = (await org.live.get('/openapi.json')).json;
 
 // A door takes one text that a person typed and gives what became of it: words, or 'open' when it went through.
 function page_door(platform, fields) {
@@ -159,10 +171,22 @@ function page_door(platform, fields) {
 	};
 }
 
-async function json_door(method, route, body) {
-	const reply = await org.live(method, route, body);
-	assert.ok(reply.status < 500, `${JSON.stringify(body)}: ${reply.status} ${reply.text}`);
-	return reply.status < 300 ? JSON.stringify(reply.json) : reply.text;
+// 'open' when the file was fetched.
+async function media_door(url) {
+	const reply = await org.live.post('/v1/media/from-url?wait=20', { url });
+	assert.ok(reply.status < 500, `${JSON.stringify(url)}: ${reply.status} ${reply.text}`);
+	assert.notEqual(reply.json?.status, 'fetching', url);
+	return reply.json?.status === 'ready' ? 'open' : reply.text;
+}
+
+const { test: tester, connections } = await connected(server, sandbox, ['alice']);
+let posts = 0;
+
+async function post_door(url) {
+	const targets = [{ connectionId: connections.alice.id }];
+	const reply = await tester.post('/v1/posts', { targets, text: `Post ${++posts}`, media: [{ url }] });
+	assert.ok(reply.status < 500, `${JSON.stringify(url)}: ${reply.status} ${reply.text}`);
+	return reply.status === 202 ? 'open' : reply.text;
 }
 
 // Every field of type host of every provider of ours, by its descriptor's text.
@@ -178,18 +202,20 @@ for (const name of readdirSync('plugins').filter((one) => one.endsWith('.c'))) {
 assert.deepEqual(doors.map((one) => one.name), ['bluesky, field service', 'mastodon, field instance'], 'fields of type host');
 const handle_door = () => page_door('bluesky', (text) => ({ identifier: text })), handle = handle_door();
 doors.push({ name: 'bluesky, a handle', door: handle_door });
-if (openapi.paths['/v1/media/from-url']) {
-	doors.push({ name: 'media from a URL', door: () => (url) => json_door('POST', '/v1/media/from-url?wait=10', { url }) });
-}
+const fetchers = [
+	{ name: 'media from a URL', door: () => media_door, url: true }, { name: 'media of a post', door: () => post_door, url: true },
+];
+doors.push(...fetchers);
 
 // ---- the tests ----
 
 const untouched = (words) => assert.deepEqual(touched.splice(0), [], `${words} reached the inside`);
 
 test('what is public is reached: the doors are open, and the names are ours', async () => {
-	for (const { name, door } of doors) {
+	for (const { name, door, url } of doors) {
 		asked.length = 0;
-		await door()(name.startsWith('media') ? 'https://good.example.com/' : 'good.example.com');
+		const end = await door()(url ? `https://good.example.com/picture.png?${name.length}` : 'good.example.com');
+		if (url) assert.equal(end, 'open', `${name}: ${end}`);
 		assert.ok(asked.some((one) => one.startsWith('good.example.com/')), `${name}: ${asked.join(' ')}`);
 	}
 	assert.ok(dns.asked('good.example.com') > 0);
@@ -231,11 +257,11 @@ async function all(door, texts) {
 }
 
 const filled = (list) => new Set(list.flatMap((one) => [one.replaceAll('{}', port), one.replaceAll('{}', '443')]));
-const bare = [...targets, ...inside.map((one) => (one.includes(':') ? `[${one}]` : one)), ...Object.keys(special).slice(2)];
+const bare = [...targets, ...inside.map((one) => (one.includes(':') ? `[${one}]` : one)), ...Object.keys(special).slice(3)];
 
-for (const { name, door } of doors) {
+for (const { name, door, url } of doors) {
 	for (const [what, list] of urls) test(`${name}: ${what}`, () => all(door, [...filled(list)].filter((one) => one !== '')));
-	test(`${name}: the same as bare hosts`, () => all(door, name.startsWith('media') ? bare.map((one) => `https://${one}/`) : bare));
+	test(`${name}: the same as bare hosts`, () => all(door, url ? bare.map((one) => `https://${one}/`) : bare));
 }
 
 const hops = {
@@ -249,6 +275,24 @@ for (const [what, words] of Object.entries(hops)) {
 			assert.ok(asked.some((one) => one.startsWith(`${what}-${n}.example.com/`)), `${what}-${n} was not asked`);
 			untouched(`${what}-${n}: ${targets[n]}`);
 		}
+	});
+}
+
+for (const { name, door } of fetchers) {
+	test(`hop by hop: ${name} is redirected inside`, async () => {
+		for (const hops of [1, 2, 3, 4]) {
+			const urls = targets.map((one) => `https://good.example.com/hop${hops}/${encodeURIComponent(one)}`);
+			await all(door, urls);
+			assert.ok(asked.some((one) => one.includes(`/hop${hops}/`)), `${hops} hops were not asked`);
+		}
+		await all(door, targets.map((_, n) => `https://moved-${n}.example.com/${name.length}`));
+	});
+
+	test(`${name}: a name that is public first and private afterwards`, async () => {
+		const enter = door();
+		assert.equal(await enter(`https://swing.example.com/picture.png?${name.length}`), 'open');
+		assert.notEqual(await enter('https://swing.example.com/another.png'), 'open');
+		untouched('swing.example.com');
 	});
 }
 
