@@ -91,8 +91,8 @@ const targets = ['127.0.0.1', 'localhost', 'rebound.example.com', 'six.example.c
 	`rebound.example.com:${port}`];
 
 const places = ['subjectAltName=DNS:example.com', 'DNS:*.example.com', ...publics.map((one) => `DNS:${one}`)].join(',');
-execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', '/CN=public',
-	'-addext', places, '-keyout', join(folder, 'key'), '-out', join(folder, 'certificate')], { stdio: 'pipe' });
+execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj',
+	'/CN=public', '-addext', places, '-keyout', join(folder, 'key'), '-out', join(folder, 'certificate')], { stdio: 'pipe' });
 
 const picture = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==', 'base64');
 const asked = [];
