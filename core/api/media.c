@@ -41,7 +41,7 @@ static enum rc list(struct api_request *r)
 	while (page_more(&p) && db_next(s)) {
 		media_row(s, r->arena, &m);
 		page_row(&p, m.id);
-		media_write(r->w, NULL, &m);
+		media_show(r, &m);
 	}
 	page_end(r, &p, !page_more(&p) && db_next(s));
 	db_end(s);
@@ -54,7 +54,7 @@ static enum rc answer_by_id(struct cx *cx, struct db_conn *c, struct api_request
 
 	if (!media_find(c, &r->identity.owner, api_param(r, "id"), r->arena, &m))
 		return not_found(cx, c);
-	media_write(r->w, NULL, &m);
+	media_show(r, &m);
 	return RC_OK;
 }
 
@@ -151,7 +151,7 @@ static enum rc upload_write(struct cx *cx, struct db_conn *c, struct api_request
 	if (rc != RC_OK)
 		return rc;
 	r->status = 201;
-	media_write(r->w, NULL, m);
+	media_show(r, m);
 	return db_rc(c) == RC_OK ? RC_OK : db_fail(cx, c);
 }
 
@@ -238,6 +238,8 @@ static const struct field answer_fields[] = {
 	{.name = "altText", .type = FIELD_TEXT, .flags = FIELD_NULLABLE},
 	{.name = "filename", .type = FIELD_TEXT, .flags = FIELD_NULLABLE, .help = "As it was sent, made harmless."},
 	{.name = "error", .type = FIELD_OBJECT, .flags = FIELD_NULLABLE, .fields = error_fields, .help = "Why it failed."},
+	{.name = "fitness", .type = FIELD_OPEN,
+		.help = "Per platform: {ok, issues: [{code, rule, message}]}, for the item alone; empty until it is ready."},
 	{.name = "expiresAt", .type = FIELD_TIME, .help = "It may go then, unless a post that may still be sent holds it."},
 	{.name = "createdAt", .type = FIELD_TIME},
 	{0},

@@ -19,6 +19,9 @@ enum rc media_fetch(struct api_request *r, const char *url, int wait_ms, struct 
 enum rc media_fetch_start(struct api_request *r, const char *url, struct media *ret);
 enum rc media_fetch_wait(struct api_request *r, const struct media *started, int wait_ms, struct media *ret);
 
+/* The object as the API shows it: with what each platform would say to it. */
+void media_show(struct api_request *r, const struct media *m);
+
 /* A file's name that hurts nobody who shows it or saves under it; NULL if nothing is left.  Also of RFC 5987's form
  * (UTF-8''na%C3%AFve.png) and with percent escapes. */
 const char *media_filename(struct arena *a, const char *text);

@@ -105,7 +105,7 @@ static enum rc post_write(struct cx *cx, struct db_conn *c, struct api_request *
 	if (rc != RC_OK)
 		return rc;
 	r->status = text_eq(f->m.status, "ready") ? 201 : 202;
-	media_write(r->w, NULL, &f->m);
+	media_show(r, &f->m);
 	return RC_OK;
 }
 
@@ -131,7 +131,7 @@ enum rc media_fetch_post(struct api_request *r)
 	}
 	buf_reset(r->answer->body);
 	jsonw_init(r->w, r->answer->body);
-	media_write(r->w, NULL, &m);
+	media_show(r, &m);
 	r->status = text_eq(m.status, "ready") ? 201 : 202;
 	return RC_OK;
 }

@@ -80,9 +80,8 @@ static void number_write(struct jsonw *w, const char *key, int64_t n)
 		jsonw_null(w, key);
 }
 
-void media_write(struct jsonw *w, const char *key, const struct media *m)
+void media_members(struct jsonw *w, const struct media *m)
 {
-	jsonw_object(w, key);
 	jsonw_text(w, "id", m->id);
 	jsonw_text(w, "status", m->status);
 	jsonw_text(w, "type", m->kind);
@@ -98,6 +97,12 @@ void media_write(struct jsonw *w, const char *key, const struct media *m)
 	jsonw_raw(w, "error", m->error, m->error ? strlen(m->error) : 0);
 	jsonw_time(w, "expiresAt", m->expires_at);
 	jsonw_time(w, "createdAt", m->created_at);
+}
+
+void media_write(struct jsonw *w, const char *key, const struct media *m)
+{
+	jsonw_object(w, key);
+	media_members(w, m);
 	jsonw_object_end(w);
 }
 

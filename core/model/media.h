@@ -62,7 +62,8 @@ enum rc media_remove(struct cx *cx, struct db_conn *c, const struct owner *o, co
 
 int64_t media_bytes(struct db_conn *c, const char *organization_id);	/* of all its items, live and test */
 
-/* The object as the API and the events show it. */
+/* The object as events show it, and its members. */
+void media_members(struct jsonw *w, const struct media *m);
 void media_write(struct jsonw *w, const char *key, const struct media *m);
 
 /* ---- time ------------------------------------------------------------------------------------------- */

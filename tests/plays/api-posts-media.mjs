@@ -71,6 +71,16 @@ async function received(words) {
 const picture = png(80, 60, 3), film = mp4({ width: 320, height: 180, seconds: 3 });
 const image = await upload(picture, 'image/png'), video = await upload(film, 'video/mp4');
 
+test('an item says which platforms would take it', async () => {
+	const { fitness } = (await client.get(`/v1/media/${video.id}`)).json;
+	assert.deepEqual(fitness.sandbox, { ok: true, issues: [] });
+	const wide = await upload(mp4({ width: 320, height: 180, seconds: 900 }), 'video/mp4');
+	const { ok, issues } = wide.fitness.bluesky;
+	assert.equal(ok, false, JSON.stringify(wide.fitness));
+	assert.equal(issues[0].rule, 'bluesky.media.video.max_duration_ms');
+	assert.equal(issues[0].code, 'media_duration');
+});
+
 // ---- by id
 
 test('an image and a video arrive as they are, at every account', async () => {

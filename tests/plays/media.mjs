@@ -77,15 +77,16 @@ async function nothing(run) {
 test('a small picture is ready at once', async () => {
 	const bytes = png(30, 20);
 	const made = await good(send(org.live, bytes, { 'x-filename': "UTF-8''..%2Fna%C3%AFve.png", query: '?altText=A%20field&keepDays=3' }));
-	const { id, createdAt, expiresAt, ...rest } = made;
+	const { fitness, ...told } = made, { id, createdAt, expiresAt, ...rest } = told;
 	assert.match(id, /^med_[0-9a-z]{26}$/);
 	assert.equal(Date.parse(expiresAt) - Date.parse(createdAt), 3 * 86400_000);
 	assert.deepEqual(rest, {
 		status: 'ready', type: 'image', mimeSniffed: 'image/png', bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex'),
 		width: 30, height: 20, durationMs: null, codec: 'png', altText: 'A field', filename: 'naïve.png', error: null,
 	});
+	assert.deepEqual(fitness.bluesky, { ok: true, issues: [] });
 	assert.deepEqual(await good(org.live.get(`/v1/media/${id}`), 200), made);
-	assert.deepEqual((await eventsOf(id)).map((e) => [e.type, e.data.object]), [['media.ready', made]]);
+	assert.deepEqual((await eventsOf(id)).map((e) => [e.type, e.data.object]), [['media.ready', told]]);
 	assert.ok(files(server).includes(id));
 });
 
