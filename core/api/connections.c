@@ -427,7 +427,7 @@ const struct route connection_routes[] = {
 	{.method = "DELETE", .pattern = "/v1/connections/{id}", .scope = "connections:write", .flags = ROUTE_IDEMPOTENT, .handle = delete,
 		.operation = "deleteConnection", .summary = "Let go of the account; its posts wait until it is connected again",
 		.answer = &answer},
-	{.method = "POST", .pattern = "/v1/connections/{id}/check", .scope = "connections:write", .handle = check,
+	{.method = "POST", .pattern = "/v1/connections/{id}/check", .scope = "connections:write", .flags = ROUTE_OR_202, .handle = check,
 		.operation = "checkConnection", .summary = "Look at the account now", .answer = &check_answer},
 	{.method = "POST", .pattern = "/v1/connections/{id}/reconnect", .scope = "connect_sessions:write", .flags = ROUTE_IDEMPOTENT,
 		.handle = reconnect, .operation = "reconnectConnection", .summary = "Make a link that renews this connection",

@@ -247,7 +247,7 @@ static enum rc delete(struct api_request *r)
 }
 
 const struct route end_user_routes[] = {
-	{.method = "POST", .pattern = "/v1/end-users", .scope = "end_users:write", .flags = ROUTE_IDEMPOTENT, .handle = put,
+	{.method = "POST", .pattern = "/v1/end-users", .scope = "end_users:write", .flags = ROUTE_IDEMPOTENT | ROUTE_OR_200, .handle = put,
 		.operation = "upsertEndUser", .summary = "Make an end user, or change the one with this externalUserId", .fields = fields_new,
 		.answer = &answer, .status = 201},
 	{.method = "GET", .pattern = "/v1/end-users", .scope = "end_users:read", .flags = ROUTE_PAGED, .handle = list,

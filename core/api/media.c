@@ -245,6 +245,8 @@ static const struct field answer_fields[] = {
 	{0},
 };
 static const struct answer answer = {"Media", answer_fields};
+static const struct field removed_fields[] = {{.name = "id", .type = FIELD_TEXT}, {.name = "deleted", .type = FIELD_BOOL}, {0}};
+static const struct answer removed_answer = {"RemovedMedia", removed_fields};
 static const struct field upload_query[] = {
 	{.name = "altText", .type = FIELD_TEXT, .max = 5000, .help = "Description for people who cannot see it."},
 	{.name = "keepDays", .type = FIELD_INT, .min = 1, .max = 365, .help = "Days until it may go; the server's [media] keep_days without it."},
@@ -268,9 +270,10 @@ static const struct field url_fields[] = {
 
 const struct route media_routes[] = {
 	{.method = "POST", .pattern = "/v1/media", WRITE, .flags = ROUTE_IDEMPOTENT | ROUTE_RAW, .handle = upload, .operation = "uploadMedia",
-		.summary = "Send a file as the raw body; an Idempotency-Key compares its digest and X-Filename", .query = upload_query,
-		.answer = &answer, .status = 201},
-	{.method = "POST", .pattern = "/v1/media/from-url", WRITE, .flags = ROUTE_IDEMPOTENT | ROUTE_LONG_POLL, .handle = media_fetch_post,
+		.summary = "Send a file as the raw body, with its own Content-Type; an Idempotency-Key compares its digest and X-Filename",
+		.query = upload_query, .answer = &answer, .status = 201},
+	{.method = "POST", .pattern = "/v1/media/from-url", WRITE, .flags = ROUTE_IDEMPOTENT | ROUTE_LONG_POLL | ROUTE_OR_201,
+		.handle = media_fetch_post,
 		.operation = "fetchMedia", .summary = "Copy a file from an address; 201 when it is ready already", .fields = url_fields,
 		.answer = &answer, .status = 202},
 	{.method = "GET", .pattern = "/v1/media", READ, .flags = ROUTE_PAGED, .handle = list, .operation = "listMedia",
@@ -280,6 +283,6 @@ const struct route media_routes[] = {
 	{.method = "PATCH", .pattern = "/v1/media/{id}", WRITE, .flags = ROUTE_IDEMPOTENT, .handle = patch, .operation = "updateMedia",
 		.summary = "Change its description; posts that were accepted before keep theirs", .fields = patch_fields, .answer = &answer},
 	{.method = "DELETE", .pattern = "/v1/media/{id}", WRITE, .flags = ROUTE_IDEMPOTENT, .handle = remove_, .operation = "deleteMedia",
-		.summary = "Remove it; 409 media_in_use while a post that may still be sent has it"},
+		.summary = "Remove it; 409 media_in_use while a post that may still be sent has it", .answer = &removed_answer},
 	{0},
 };

@@ -24,6 +24,7 @@ static const struct { const char *tag, *text; } tags[] = {
 	{"connections", "Connected accounts."},
 	{"posts", "What is published, now or later, on one account or many."},
 	{"deliveries", "One post on one account: its state, attempts and outcome."},
+	{"rules", "What a post must keep to, platform by platform."},
 	{"media", "Images and videos."},
 	{"events", "What happened, in order."},
 	{"webhook-endpoints", "Where events are sent."},
@@ -143,8 +144,10 @@ static void body_write(struct jsonw *w, const struct route *r)
 	jsonw_object(w, "requestBody");
 	jsonw_bool(w, "required", required || (r->flags & ROUTE_RAW));
 	jsonw_object(w, "content");
-	jsonw_object(w, r->flags & ROUTE_RAW ? "*/*" : "application/json");
-	if (!(r->flags & ROUTE_RAW))
+	jsonw_object(w, r->flags & ROUTE_RAW ? "application/octet-stream" : "application/json");
+	if (r->flags & ROUTE_RAW)
+		constant(w, "schema", "{\"type\":\"string\",\"format\":\"binary\"}");
+	else
 		openapi_object(w, "schema", r->fields, true);
 	jsonw_object_end(w);
 	jsonw_object_end(w);
@@ -169,17 +172,17 @@ static void list_schema(struct jsonw *w, const char *name)
 	jsonw_object_end(w);
 }
 
-static void success_write(struct jsonw *w, const struct route *r)
+static void success_write(struct jsonw *w, const struct route *r, int number)
 {
 	char status[8];
 
-	snprintf(status, sizeof(status), "%d", r->status ? r->status : 200);
+	snprintf(status, sizeof(status), "%d", number);
 	jsonw_object(w, status);
 	jsonw_text(w, "description", r->summary);
-	if (r->status != 204) {
+	if (number != 204) {
 		jsonw_object(w, "content");
 		jsonw_object(w, "application/json");
-		if (r->answer && (r->flags & ROUTE_PAGED))
+		if (r->answer && (r->flags & (ROUTE_PAGED | ROUTE_LIST)))
 			list_schema(w, r->answer->name);
 		else if (r->answer)
 			ref_write(w, "schema", "schemas", r->answer->name);
@@ -188,6 +191,20 @@ static void success_write(struct jsonw *w, const struct route *r)
 		jsonw_object_end(w);
 		jsonw_object_end(w);
 	}
+	jsonw_object_end(w);
+}
+
+static void responses_write(struct jsonw *w, const struct route *r)
+{
+	static const struct { unsigned flag; int status; } others[] = {{ROUTE_OR_200, 200}, {ROUTE_OR_201, 201}, {ROUTE_OR_202, 202}};
+
+	jsonw_object(w, "responses");
+	success_write(w, r, r->status ? r->status : 200);
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		if (r->flags & others[i].flag)
+			success_write(w, r, others[i].status);
+	ref_write(w, "4XX", "responses", "Error");
+	ref_write(w, "5XX", "responses", "Error");
 	jsonw_object_end(w);
 }
 
@@ -214,11 +231,7 @@ static void operation_write(struct jsonw *w, const struct route *r)
 		jsonw_raw(w, "security", "[]", 2);
 	parameters_write(w, r);
 	body_write(w, r);
-	jsonw_object(w, "responses");
-	success_write(w, r);
-	ref_write(w, "4XX", "responses", "Error");
-	ref_write(w, "5XX", "responses", "Error");
-	jsonw_object_end(w);
+	responses_write(w, r);
 	jsonw_object_end(w);
 }
 
@@ -363,7 +376,7 @@ static void components_write(struct jsonw *w, const struct route *const *tables,
 		"\"idempotencyKey\":{\"name\":\"Idempotency-Key\",\"in\":\"header\","
 		"\"description\":\"Equal requests with the same key have one effect and one answer, for 48 hours.\","
 		"\"schema\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":255}}}");
-	constant(w, "responses", "{\"Error\":{\"description\":\"Refused: the code says why.\","
+	constant(w, "responses", "{\"Error\":{\"description\":\"Refused: the code says why, and docUrl leads to its page.\","
 		"\"headers\":{\"X-Request-Id\":{\"schema\":{\"type\":\"string\"}}},"
 		"\"content\":{\"application/json\":{\"schema\":{\"$ref\":\"#/components/schemas/Error\"}}}}}");
 	jsonw_object(w, "schemas");

@@ -181,7 +181,9 @@ static void write_option(struct jsonw *w, const struct platform_option *o)
 		t++;
 	jsonw_object(w, o->name);
 	jsonw_text(w, "type", types[t].schema);
-	jsonw_text(w, "description", o->help);
+	jsonw_text(w, "title", o->label);
+	if (o->help[0] != '\0')
+		jsonw_text(w, "description", o->help);
 	if (types[t].min && o->min > 0)
 		jsonw_int(w, types[t].min, o->min);
 	if (types[t].max && o->max > 0)
@@ -462,8 +464,8 @@ static const struct field platform_fields[] = {
 static const struct answer platform_answer = {"Platform", platform_fields};
 
 const struct route platform_routes[] = {
-	{.method = "GET", .pattern = "/v1/platforms", .handle = list, .operation = "listPlatforms", .summary = "What this server can publish to",
-	 .answer = &platform_answer},
+	{.method = "GET", .pattern = "/v1/platforms", .flags = ROUTE_LIST, .handle = list, .operation = "listPlatforms",
+	 .summary = "What this server can publish to", .answer = &platform_answer},
 	{.method = "GET", .pattern = "/v1/platforms/{platform}", .handle = get, .operation = "getPlatform",
 	 .summary = "One platform and its limits", .answer = &platform_answer},
 	{.method = "GET", .pattern = "/v1/platforms/{platform}/schema", .handle = schema, .operation = "getPlatformSchema",

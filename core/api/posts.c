@@ -319,8 +319,8 @@ static const struct answer valid_answer = {"PostValidation", valid_fields};
 #define POST &post_read_post
 
 const struct route post_routes[] = {
-	{"POST", "/v1/posts", WRITE | ROUTE_LONG_POLL, post_post, "createPost", "Publish now, schedule, or keep as a draft", plan_fields, NULL,
-	 POST, 202},
+	{"POST", "/v1/posts", WRITE | ROUTE_LONG_POLL | ROUTE_OR_201, post_post, "createPost", "Publish now, schedule, or keep as a draft (201)",
+	 plan_fields, NULL, POST, 202},
 	{"POST", "/v1/posts/schedule", WRITE | ROUTE_LONG_POLL, post_schedule, "schedulePost", "The same with a time", plan_fields, NULL, POST,
 	 202},
 	{"POST", "/v1/posts/validate", READ, 0, post_validate, "validatePost", "The same without writing", plan_fields, NULL, &valid_answer, 0},
@@ -331,7 +331,7 @@ const struct route post_routes[] = {
 	{"POST", "/v1/posts/{id}/cancel", WRITE, cancel, "cancelPost", "Stop what is not being sent yet", NULL, NULL, POST, 0},
 	{"POST", "/v1/posts/{id}/publish", WRITE, publish, "publishPost", "A draft or a scheduled post: now", NULL, NULL, POST, 202},
 	{"POST", "/v1/posts/{id}/retry", WRITE, retry, "retryPost", "Failed deliveries once more", retry_fields, NULL, POST, 202},
-	{"GET", "/v1/posts/{id}/deliveries", READ, 0, post_deliveries, "listPostDeliveries", "The deliveries of a post", NULL, NULL,
+	{"GET", "/v1/posts/{id}/deliveries", READ, ROUTE_LIST, post_deliveries, "listPostDeliveries", "The deliveries of a post", NULL, NULL,
 	 &post_read_delivery, 0},
 	{0},
 };

@@ -154,8 +154,8 @@ static enum rc secret_renew(struct api_request *r)
 const struct route redirect_routes[] = {
 	{.method = "GET", .pattern = "/v1/apps/{id}/redirect-urls", .scope = "admin:read", .flags = ROUTE_PAGED, .handle = list,
 		.operation = "listRedirectUrls", .summary = "Where connect sessions of an app may end", .answer = &answer},
-	{.method = "POST", .pattern = "/v1/apps/{id}/redirect-urls", .scope = "admin:write", .flags = ROUTE_IDEMPOTENT, .handle = add,
-		.operation = "addRedirectUrl", .summary = "Allow one more", .fields = fields_new, .answer = &answer, .status = 201},
+	{.method = "POST", .pattern = "/v1/apps/{id}/redirect-urls", .scope = "admin:write", .flags = ROUTE_IDEMPOTENT | ROUTE_OR_200,
+		.handle = add, .operation = "addRedirectUrl", .summary = "Allow one more", .fields = fields_new, .answer = &answer, .status = 201},
 	{.method = "DELETE", .pattern = "/v1/apps/{id}/redirect-urls/{redirect}", .scope = "admin:write", .flags = ROUTE_IDEMPOTENT,
 		.handle = remove_, .operation = "removeRedirectUrl", .summary = "Allow it no more"},
 	{.method = "POST", .pattern = "/v1/apps/{id}/redirect-secret", .scope = "admin:write", .flags = ROUTE_IDEMPOTENT,

@@ -20,7 +20,11 @@ enum route_flag {
 	ROUTE_PAGED = 8,	/* takes ?limit and ?cursor: page.h; the answer is a list of route.answer */
 	ROUTE_RAW = 16,		/* the frame leaves the body alone: media */
 	ROUTE_BROWSER = 32,	/* a page: no key, no body check, any query; a failure is shown by api->page_error */
-	ROUTE_HIDDEN = 64	/* not in the OpenAPI document */
+	ROUTE_HIDDEN = 64,	/* not in the OpenAPI document */
+	ROUTE_LIST = 128,	/* the answer is a whole list of route.answer, which is not paged */
+	ROUTE_OR_200 = 256,	/* other statuses of success, with the same answer: for the document */
+	ROUTE_OR_201 = 512,
+	ROUTE_OR_202 = 1024
 };
 
 /* The shape of an answer, for the OpenAPI document: name "Post", fields of the object. */

@@ -56,7 +56,7 @@ static void show_option_rule(const struct showing *s, const struct platform_opti
 	bool required = text_eq(what, "required");
 
 	show(s, &(struct rule){arena_printf(s->r->arena, "options.%s.%s", o->name, what), required ? "field_required" : "field_invalid",
-			       o->help, limit});
+			       o->help[0] ? o->help : o->label, limit});
 }
 
 static const char *values_json(struct api_request *r, const char *const *values)
@@ -136,7 +136,7 @@ static const struct field rule_fields[] = {
 static const struct answer rule_answer = {"Rule", rule_fields};
 
 const struct route rule_routes[] = {
-	{.method = "GET", .pattern = "/v1/rules", .handle = list, .operation = "listRules", .summary = "Every rule that a post can break",
-	 .query = rule_query, .answer = &rule_answer},
+	{.method = "GET", .pattern = "/v1/rules", .flags = ROUTE_LIST, .handle = list, .operation = "listRules",
+	 .summary = "Every rule that a post can break", .query = rule_query, .answer = &rule_answer},
 	{0},
 };

@@ -203,6 +203,7 @@ static void read_options(struct reading *r, struct jv v)
 		struct jv e = json_at(v, i);
 		o[i].name = text_of(r, json_get(e, "name"), "options.name", "");
 		o[i].type = text_of(r, json_get(e, "type"), "options.type", "text");
+		o[i].label = text_of(r, json_get(e, "label"), "options.label", o[i].name);
 		o[i].help = text_of(r, json_get(e, "help"), "options.help", "");
 		o[i].fallback = text_of(r, json_get(e, "default"), "options.default", NULL);
 		o[i].required = bool_of(r, json_get(e, "required"), "options.required", false);

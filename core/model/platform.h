@@ -32,7 +32,7 @@ struct platform_field {
 	bool secret, required;
 };
 struct platform_option {
-	const char *name, *type, *help, *fallback;
+	const char *name, *type, *label, *help, *fallback;
 	const char *const *values;
 	bool required, once;			/* once: items of a thread and comments do not inherit it */
 	int64_t min, max;
