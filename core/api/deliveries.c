@@ -69,6 +69,19 @@ static enum rc attempts(struct api_request *r)
 
 /* ---- acts ------------------------------------------------------------------------------------------- */
 
+/* What waits below it answers to the id, and would be skipped without one. */
+static enum rc refuse_nameless(struct cx *cx, struct db_conn *c, const struct delivery *d, const struct delivery_verdict *v)
+{
+	int64_t n = v->published && v->remote_id == NULL
+		? db_number(c, 0, "SELECT COUNT(*) FROM delivery WHERE parent_delivery_id = ?1 AND organization_id = ?2 AND state = 'pending'", "ss",
+			    d->id, d->owner.organization_id) : 0;
+
+	if (n == 0)
+		return RC_OK;
+	return fail_code(cx, RC_INVALID, "field_required", "remotePostId", "Parts of the thread wait to answer to this post: give its id,"
+		" or cancel the post first if they shall not be sent.");
+}
+
 static enum rc resolve_write(struct cx *cx, struct db_conn *c, struct api_request *r, void *arg)
 {
 	struct delivery_verdict v = {
@@ -80,6 +93,8 @@ static enum rc resolve_write(struct cx *cx, struct db_conn *c, struct api_reques
 
 	(void)arg;
 	if (rc == RC_OK)
+		rc = refuse_nameless(cx, c, &d, &v);
+	if (rc == RC_OK)
 		rc = delivery_resolve(cx, c, &d, &v, r->now);
 	if (rc == RC_OK)
 		post_read_one_delivery(c, r, d.id);
@@ -89,13 +104,17 @@ static enum rc resolve_write(struct cx *cx, struct db_conn *c, struct api_reques
 static enum rc resolve(struct api_request *r)
 {
 	const char *url = field_text(r, "remotePostUrl");
+	enum rc rc;
 
 	if (text_eq(field_text(r, "outcome"), "not_published") && (field_text(r, "remotePostId") || url))
 		return fail_code(r->cx, RC_INVALID, "field_invalid", url ? "remotePostUrl" : "remotePostId",
 				 "What was not published has no id and no address.");
 	if (url != NULL && !text_starts(url, "https://") && !text_starts(url, "http://"))
 		return fail_code(r->cx, RC_INVALID, "field_invalid", "remotePostUrl", "remotePostUrl begins with https:// or http://.");
-	return api_write(r, resolve_write, NULL);
+	rc = api_write(r, resolve_write, NULL);
+	if (rc == RC_OK)
+		wake(r);		/* for what hangs below it */
+	return rc;
 }
 
 static enum rc reconcile_write(struct cx *cx, struct db_conn *c, struct api_request *r, void *arg)

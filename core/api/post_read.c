@@ -133,7 +133,7 @@ static void attempts_of(struct db_conn *c, struct api_request *r, const char *de
 
 #define DELIVERY " SELECT id, post_id, parent_delivery_id, ordinal, kind, connection_id, platform, target_id, live, state, reason," \
 	" scheduled_at, claimed_at, deadline_at, published_at, remote_id, remote_url, proof, proof_at, attempt_count, due_at, error," \
-	" warnings, created_at, updated_at FROM delivery"
+	" warnings, created_at, updated_at, text FROM delivery"
 
 static const char *status_of(struct stmt *s, int64_t now)
 {
@@ -175,6 +175,7 @@ static void delivery_row(struct db_conn *c, struct api_request *r, struct stmt *
 	jsonw_text(r->w, "platform", db_text(s, 6));
 	jsonw_text(r->w, "targetId", db_text(s, 7));
 	jsonw_bool(r->w, "livemode", db_int(s, 8) == 1);
+	jsonw_text(r->w, "text", db_text(s, 25));
 	jsonw_text(r->w, "status", status_of(s, r->now));
 	jsonw_text(r->w, "statusReason", db_text(s, 10));
 	times(r, s);
@@ -264,6 +265,23 @@ static void results(struct api_request *r, const struct post_act *act)
 	jsonw_array_end(r->w);
 }
 
+/* As it was asked for, with ids in the place of addresses. */
+static void content_members(struct api_request *r, const struct post *p)
+{
+	static const char *const names[] = {"link", "media", "thread", "firstComment", NULL};
+	struct jv body = {0};
+	struct cx cx;
+	size_t n;
+
+	cx_init(&cx, r->id);
+	json_parse(&cx, r->arena, p->body, strlen(p->body), &body);
+	for (int i = 0; names[i] != NULL; i++) {
+		const char *value = json_raw(json_get(body, names[i]), &n);
+
+		jsonw_raw(r->w, names[i], value, value ? n : 0);
+	}
+}
+
 static void post_members(struct db_conn *c, struct api_request *r, const struct post *p)
 {
 	jsonw_text(r->w, "id", p->id);
@@ -274,6 +292,7 @@ static void post_members(struct db_conn *c, struct api_request *r, const struct 
 	jsonw_text(r->w, "endUserId", p->end_user_id);
 	jsonw_text(r->w, "externalUserId", p->end_user_id ? external_user(c, r, p->end_user_id) : NULL);
 	jsonw_text(r->w, "text", p->text);
+	content_members(r, p);
 	local_time(r, p);
 	jsonw_int(r->w, "maxLateSeconds", p->max_late_ms / 1000);
 	jsonw_text(r->w, "onMissed", p->on_missed);

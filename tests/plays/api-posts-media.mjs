@@ -162,6 +162,8 @@ test('an address is copied when the post is accepted: a dead link later breaks n
 	const media = [{ url: `${origin}/cat.png`, altText: 'a cat' }, { url: `${origin}/dog.png` }];
 	const one = await post({ targets: to('alice'), text: 'from afar', scheduledAt: at, media });
 	assert.equal(one.status, 'scheduled');
+	assert.match(one.media[0].mediaId, /^med_/);
+	assert.equal(one.media[0].url, undefined);
 	assert.equal(asked('/cat.png'), 1);
 	const cat = files.get('/cat.png');
 	files.delete('/cat.png');

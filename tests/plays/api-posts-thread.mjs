@@ -88,6 +88,9 @@ test('what waits for an unknown parent goes on when a person found it', async ()
 	assert.equal(one.status, 'needs_attention', JSON.stringify(one));
 	assert.equal(states(one), 'unconfirmed pending');
 	const [parent] = await sandbox.ledger('unknown 1');
+	const nameless = await client.post(`/v1/deliveries/${one.deliveries[0].id}/resolve`, { outcome: 'published' });
+	assert.equal(nameless.status, 422, nameless.text);
+	assert.equal(nameless.json.error.param, 'remotePostId');
 	const verdict = { outcome: 'published', remotePostId: parent.post_id };
 	const resolved = await client.post(`/v1/deliveries/${one.deliveries[0].id}/resolve`, verdict);
 	assert.equal(resolved.status, 200, resolved.text);
