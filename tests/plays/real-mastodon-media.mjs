@@ -10,6 +10,8 @@ const POST = 'POST /api/v1/statuses', UPLOAD = '/api/v2/media';
 const stage = await startStage();
 after(() => stage.stop());
 const { one, old, server } = stage;
+one.configuration.media_attachments.description_limit = 200;
+one.configuration.media_attachments.image_size_limit = 100_000;
 await stage.connect('ada', one);
 await stage.connect('otto', old);
 const uploads = (instance) => instance.requests('POST', UPLOAD).length, pictures = [0, 1, 2, 3].map((seed) => png(40 + seed, 30, seed));
@@ -129,6 +131,15 @@ test('600 characters are too many for an instance of 500, and fit an instance of
 	assert.ok((await validated('ada', 'x'.repeat(600))).some((rule) => /^mastodon\.text\.max/.test(rule)));
 	assert.equal((await validated('otto', 'x'.repeat(5001))).length, 2);
 	await stage.once(await stage.post('otto', 'y'.repeat(600)), old, 'y'.repeat(600));
+});
+
+test('descriptions and files are measured by the instance of the account', async () => {
+	const big = await stage.file(png(400, 300, 7), 'image/png', 'big.png'), words = [{ mediaId: items[0].id, altText: 'x'.repeat(201) }];
+	assert.ok(big.bytes > 100_000, `${big.bytes}`);
+	await until('the limits of the instance are known', async () => (await validated('ada', 'x', { media: words })).length === 2);
+	assert.deepEqual(await validated('ada', 'x', { media: [{ mediaId: big.id }] }), [422, 'mastodon.media.image.max_bytes']);
+	assert.equal((await validated('otto', 'x', { media: words })).length, 1);
+	assert.equal((await validated('otto', 'x', { media: [{ mediaId: big.id }] })).length, 1);
 });
 
 test('a web address counts 23, a mention without its server, a warning along, as the instance counts', async () => {

@@ -85,15 +85,16 @@ test('an instance that has forgotten our app: the next session registers anew', 
 
 // ---- publishing ----
 
-const never = {};
-test('at the older server a request is lost on its way: it will be known at the end', async () => {
+const never = { text: 'said once, and said again' };
+test('at the older server words said before are said again and lost on their way: it will be known at the end', async () => {
+	never.first = await stage.once(await stage.post('otto', never.text), old, never.text);
 	const before = posts(old);
 	old.fault(POST, 'lost_before');
-	never.made = await stage.post('otto', 'lost on its way');
+	never.made = await stage.post('otto', never.text, { duplicatePolicy: 'allow' });
 	await until('it was lost', () => posts(old) > before);
 	never.at = Date.now();
 	assert.equal((await stage.ended(never.made)).status, 'unconfirmed');
-	assert.equal(old.ledger('lost on its way').length, 0);
+	assert.equal(old.ledger(never.text).length, 1);
 });
 
 test('publishes once; the delivery names the status and its page', async () => {
@@ -218,9 +219,11 @@ test('killed between the intent and the answer, keys are ignored: looked for, on
 
 // ---- the end ----
 
-test('what was lost on its way is proven absent after the settle time, and published once', async () => {
-	await stage.once(never.made, old, 'lost on its way', { sure: true, ms: 240_000 });
+test('what was lost on its way is proven absent after the settle time, and said a second time, once', async () => {
+	const delivery = await stage.ended(never.made, { sure: true, ms: 240_000 });
+	assert.equal(delivery.status, 'published');
 	assert.ok(Date.now() - never.at > 90_000, 'it was sent again before the settle time');
+	assert.deepEqual(old.ledger(never.text).map((s) => s.id), [never.first.remotePostId, delivery.remotePostId]);
 });
 
 test('nothing secret lies readable in any file', () => {
