@@ -39,6 +39,9 @@ ALTER TABLE connection ADD COLUMN limits_failures INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX connection_limits ON connection (limits_at)
 	WHERE limits_at IS NOT NULL AND status IN ('active', 'expiring') AND paused = 0;
 
+-- What is being done to a published delivery: its edit, its removal.
+CREATE INDEX operation_act ON operation (delivery_id) WHERE status = 'running' AND kind <> 'publish';
+
 CREATE TABLE media (
 	id TEXT PRIMARY KEY,
 	organization_id TEXT NOT NULL REFERENCES organization(id),

@@ -13,7 +13,7 @@
 
 static const char descriptor[] = "{"
 	"\"name\":\"Sandbox\","
-	"\"operations\":[\"authorize\",\"exchange\",\"identify\",\"targets\",\"refresh\",\"check\",\"publish\",\"remove\",\"revoke\"],"
+	"\"operations\":[\"authorize\",\"exchange\",\"identify\",\"targets\",\"refresh\",\"check\",\"publish\",\"edit\",\"remove\",\"revoke\"],"
 	"\"connect\":{\"method\":\"oauth2\",\"client\":\"public\",\"scopes\":["
 		"{\"scope\":\"publish\",\"reason\":\"To publish posts for you\"},"
 		"{\"scope\":\"read\",\"reason\":\"To show your name, and to find a post again after a lost answer\"}]},"
@@ -24,7 +24,7 @@ static const char descriptor[] = "{"
 		"\"image\":{\"mime\":[\"image/jpeg\",\"image/png\",\"image/webp\"],\"max_bytes\":8000000},"
 		"\"gif\":{\"mime\":[\"image/gif\"],\"max_bytes\":8000000},"
 		"\"video\":{\"mime\":[\"video/mp4\"],\"max_bytes\":100000000}},"
-	"\"capabilities\":{\"text\":true,\"images\":true,\"video\":true,\"mixed\":true,\"delete\":true,\"threads\":true,\"first_comment\":true,"
+	"\"capabilities\":{\"text\":true,\"images\":true,\"video\":true,\"mixed\":true,\"delete\":true,\"edit\":true,\"threads\":true,\"first_comment\":true,"
 		"\"alt_text\":true},"
 	"\"targets\":\"connections\","
 	"\"dedupe\":{\"default\":{\"class\":\"keyed\",\"window_s\":3600,\"settle_s\":10},"
@@ -187,6 +187,7 @@ static mps_next targets_listed(mps_op *op)
 /* --- publishing: media --------------------------------------------------------------------------------------- */
 
 static mps_next compose(mps_op *op);
+static mps_next edit_send(mps_op *op);
 
 /* Uploads the next item; media nobody refers to is harmless. */
 static mps_next upload(mps_op *op)
@@ -195,7 +196,7 @@ static mps_next upload(mps_op *op)
 	mps_req *r;
 
 	if (at >= mps_int(mps_input(op, "media.count"), 0))
-		return compose(op);
+		return mps_is(mps_kind(op), "edit") ? edit_send(op) : compose(op);
 	r = api(op, "POST", "/v1/media");
 	mps_body_media(r, (int32_t)at, 0, -1);
 	return mps_send(op, r, MPS_SAFE, "uploaded");
@@ -450,6 +451,65 @@ static mps_next publish_listed(mps_op *op)
 	return count >= LISTED_MAX ? mps_unknown(op) : mps_absent(op);
 }
 
+/* --- editing -------------------------------------------------------------------------------------------------- */
+
+static mps_next edit_start(mps_op *op)
+{
+	return *mps_input(op, "media.kept") ? edit_send(op) : upload(op);
+}
+
+/* Each type in its way: handle puts the content in its place as often as it likes, keyed sends our key along, search
+ * and none ask once; search then reads the post, none cannot tell. */
+static mps_next edit_send(mps_op *op)
+{
+	mps_req *r = api(op, "PUT", "/v1/posts");
+	int64_t count = mps_int(mps_get(op, "uploaded"), 0);
+
+	mps_path(r, mps_input(op, "remote_id"));
+	if (is_type(op, "keyed"))
+		mps_req_header(r, "Idempotency-Key", mps_seed(op));
+	mps_json_object(r, "");
+	mps_json_text(r, "text", mps_input(op, "text"));
+	if (!*mps_input(op, "media.kept")) {
+		mps_json_array(r, "media_ids");
+		for (int64_t i = 0; i < count; i++)
+			mps_json_text(r, "", mps_get(op, mps_at(op, "media.", i, "")));
+		mps_json_close(r);
+	}
+	mps_json_close(r);
+	return mps_send(op, r, is_type(op, "handle") ? MPS_SAFE : is_type(op, "keyed") ? MPS_KEYED : MPS_ONCE, "edited");
+}
+
+static mps_next edit_edited(mps_op *op)
+{
+	mps_req *r;
+
+	if (mps_event(op) == MPS_LOST) {
+		if (is_type(op, "none"))
+			return mps_unknown(op);
+		r = api(op, "GET", "/v1/posts");
+		mps_path(r, mps_input(op, "remote_id"));
+		return mps_send(op, r, MPS_SAFE, "looked");
+	}
+	if (mps_status(op) != 200)
+		return failed(op);
+	if (!*mps_json(op, "id"))
+		return mps_fail(op, MPS_UNKNOWN, "platform_error", "", "The answer has no id.");
+	mps_result(op, "remote_url", mps_json(op, "url"));
+	mps_result(op, "extra.edits", mps_json(op, "edits"));
+	return mps_done(op);
+}
+
+static mps_next edit_looked(mps_op *op)
+{
+	if (mps_status(op) != 200)
+		return look_failed(op);
+	if (!mps_is(mps_json(op, "text"), mps_input(op, "text")))
+		return mps_absent(op);
+	mps_result(op, "remote_url", mps_json(op, "url"));
+	return mps_found(op);
+}
+
 /* --- removing -------------------------------------------------------------------------------------------------- */
 
 static mps_next remove_start(mps_op *op)
@@ -486,11 +546,17 @@ static const struct mps_phase publish[] = {
 	{ "looked", publish_looked }, { "listed", publish_listed },
 	{ NULL, NULL }
 };
+static const struct mps_phase edit[] = {
+	{ "start", edit_start },
+	{ "uploaded", publish_uploaded }, { "media_poll", publish_media_poll }, { "media_polled", publish_media_polled },
+	{ "edited", edit_edited }, { "looked", edit_looked },
+	{ NULL, NULL }
+};
 static const struct mps_phase removal[] = { { "start", remove_start }, { "removed", remove_removed }, { NULL, NULL } };
 
 static const struct mps_operation operations[] = {
 	{ "authorize", authorize }, { "exchange", exchange }, { "identify", identify }, { "check", identify },
-	{ "targets", targets }, { "refresh", refresh }, { "publish", publish }, { "remove", removal }, { "revoke", revoke },
+	{ "targets", targets }, { "refresh", refresh }, { "publish", publish }, { "edit", edit }, { "remove", removal }, { "revoke", revoke },
 	{ NULL, NULL }
 };
 

@@ -4,10 +4,13 @@
 #include "core/api/api.h"
 #include "core/api/operations.h"
 #include "core/api/page.h"
+#include "core/api/plan.h"
 #include "core/api/post_read.h"
 #include "core/api/routes.h"
 #include "core/base/text.h"
 #include "core/model/platform.h"
+
+#define EDIT_TRIES 3
 
 static void wake(const struct api_request *r)
 {
@@ -41,8 +44,10 @@ static enum rc get(struct api_request *r)
 		return rc;
 	DB_READ_AUTO struct db_conn *c = db_take(r->api->db);
 	rc = find(r->cx, c, r, &d);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
+		api_etag(r, d.version);
 		post_read_one_delivery(c, r, d.id);
+	}
 	return rc != RC_OK ? rc : db_rc(c) == RC_OK ? RC_OK : db_fail(r->cx, c);
 }
 
@@ -141,40 +146,112 @@ static enum rc reconcile(struct api_request *r)
 
 static enum rc unpublish_write(struct cx *cx, struct db_conn *c, struct api_request *r, void *arg)
 {
-	char *id = arena_alloc(r->arena, ID_MAX);
+	char *id = arg;
 	struct delivery d;
 	enum rc rc = find(cx, c, r, &d);
 
-	(void)arg;
 	if (rc == RC_OK)
 		rc = delivery_unpublish(cx, c, &d, id, r->now);
 	return rc == RC_OK ? operations_write(cx, c, r, id) : rc;
 }
 
-/* The provider is asked, not the platform: in test mode it is the sandbox that removes. */
-static enum rc refuse_unable(struct api_request *r)
+/* The provider is asked, not the platform: in test mode it is the sandbox that removes and edits. */
+static enum rc refuse_unable(struct api_request *r, const struct delivery *d, const char *kind, const char *capability, const char *done)
+{
+	PLATFORM_AUTO const struct platform *p = platforms_take(r->api->platforms, d->provider);
+
+	if (p == NULL || !platform_has(p, kind) || !platform_can(p, capability))
+		return fail_code(r->cx, RC_INVALID, "option_not_supported", NULL, "Posts on %s cannot be %s from here.", d->platform, done);
+	return RC_OK;
+}
+
+static enum rc removable(struct api_request *r)
 {
 	DB_READ_AUTO struct db_conn *c = db_take(r->api->db);
-	PLATFORM_AUTO const struct platform *p = NULL;
 	struct delivery d;
 	enum rc rc = find(r->cx, c, r, &d);
 
-	if (rc != RC_OK)
-		return rc;
-	p = platforms_take(r->api->platforms, d.provider);
-	if (p == NULL || !platform_has(p, "remove") || !platform_can(p, "delete"))
-		return fail_code(r->cx, RC_INVALID, "option_not_supported", NULL, "Posts on %s cannot be removed from here.", d.platform);
-	return RC_OK;
+	return rc == RC_OK ? refuse_unable(r, &d, "remove", "delete", "removed") : rc;
 }
 
 static enum rc unpublish(struct api_request *r)
 {
-	enum rc rc = refuse_unable(r);
+	char id[ID_MAX] = "";
+	enum rc rc = removable(r);
 
 	if (rc == RC_OK)
-		rc = api_write(r, unpublish_write, NULL);
-	if (rc == RC_OK)
+		rc = api_write(r, unpublish_write, id);
+	if (rc == RC_OK) {
 		wake(r);
+		operations_wait(r, r->replayed ? "" : id);
+	}
+	return rc;
+}
+
+/* ---- editing ---------------------------------------------------------------------------------------- */
+
+static enum rc edit_write(struct cx *cx, struct db_conn *c, struct api_request *r, void *arg)
+{
+	struct delivery_edit *e = arg;
+	struct delivery d;
+	enum rc rc = find(cx, c, r, &d);
+
+	if (rc == RC_OK)
+		rc = api_if_match(cx, r, d.version);
+	if (rc == RC_OK)
+		rc = delivery_edit(cx, c, &d, e, r->now);
+	return rc == RC_OK ? operations_write(cx, c, r, e->operation_id) : rc;
+}
+
+static enum rc edit_plan(struct api_request *r, struct delivery_edit *e)
+{
+	DB_READ_AUTO struct db_conn *c = db_take(r->api->db);
+	struct delivery d;
+	enum rc rc = find(r->cx, c, r, &d);
+
+	if (rc == RC_OK)
+		rc = api_if_match(r->cx, r, d.version);
+	if (rc == RC_OK)
+		rc = refuse_unable(r, &d, "edit", "edit", "edited");
+	if (rc == RC_OK)
+		rc = delivery_editable(r->cx, &d);
+	return rc == RC_OK ? plan_delivery(r, c, &d, e) : rc;
+}
+
+static enum rc edit_once(struct api_request *r, struct delivery_edit *e)
+{
+	enum rc rc = edit_plan(r, e);
+
+	if (rc == RC_OK && plan_has_urls(r)) {
+		rc = plan_fetch(r);
+		if (rc == RC_OK)
+			rc = edit_plan(r, e);
+	}
+	return rc == RC_OK ? api_write(r, edit_write, e) : rc;
+}
+
+/* An edit that ended in between: planned again upon it, unless the caller named the version he means. */
+static enum rc edit(struct api_request *r)
+{
+	struct delivery_edit e = {.operation_id = ""};
+	bool kept;
+	enum rc rc = api_kept(r, &kept);
+
+	if (rc != RC_OK || kept)
+		return rc;
+	rc = edit_once(r, &e);
+	for (int i = 1; i < EDIT_TRIES && rc == RC_STALE && web_header_in(r->web, "If-Match") == NULL; i++) {
+		const char *doc_url = r->more.doc_url;
+
+		cx_init(r->cx, r->id);
+		error_more_init(&r->more, r->arena);
+		r->more.doc_url = doc_url;
+		rc = edit_once(r, &e);
+	}
+	if (rc == RC_OK) {
+		wake(r);
+		operations_wait(r, r->replayed ? "" : e.operation_id);
+	}
 	return rc;
 }
 
@@ -196,7 +273,9 @@ const struct route delivery_routes[] = {
 	 resolve_fields, NULL, &post_read_delivery, 0},
 	{"POST", "/v1/deliveries/{id}/reconcile", "posts:write", ROUTE_IDEMPOTENT, reconcile, "reconcileDelivery",
 	 "Look for an unconfirmed delivery on the platform now", NULL, NULL, &post_read_delivery, 202},
-	{"POST", "/v1/deliveries/{id}/unpublish", "posts:write", ROUTE_IDEMPOTENT, unpublish, "unpublishDelivery", "Remove it from the platform",
+	{"PATCH", "/v1/deliveries/{id}", "posts:write", ROUTE_IDEMPOTENT | ROUTE_LONG_POLL, edit, "editDelivery",
+	 "Change what is published, on its platform", plan_delivery_fields, NULL, &operations_answer, 202},
+	{"POST", "/v1/deliveries/{id}/unpublish", "posts:write", ROUTE_IDEMPOTENT | ROUTE_LONG_POLL, unpublish, "unpublishDelivery", "Remove it from the platform",
 	 NULL, NULL, &operations_answer, 202},
 	{0},
 };

@@ -106,6 +106,8 @@ static const struct error_code codes[] = {
 	{"platform_auth_failed", "platform_error", PLATFORM, false, NULL},
 	{"platform_rejected", "platform_error", PLATFORM, false, NULL},
 	{"platform_unavailable", "platform_error", PLATFORM, true, NULL},
+	{"edit_outcome_unknown", "platform_error", PLATFORM, true,
+		"Look at the post on its platform, or send the same edit once more: the second one does no harm."},
 
 	{"storage_full", "service_unavailable", SERVER, true, NULL},
 	{"storage_error", "service_unavailable", SERVER, true, "Repeat the request with the same Idempotency-Key."},

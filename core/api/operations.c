@@ -71,6 +71,22 @@ static bool is_over(struct api_request *r, void *arg)
 			 (const char *)arg, r->identity.owner.organization_id) == 0;
 }
 
+/* The write has happened: no fault from here on. */
+void operations_wait(struct api_request *r, const char *id)
+{
+	int status = r->status;
+	struct cx cx;
+
+	if (id[0] == '\0' || api_query_int(r, "wait", 0) == 0 || api_wait(r, is_over, (void *)(uintptr_t)id) != RC_OK)
+		return;
+	DB_READ_AUTO struct db_conn *c = db_take(r->api->db);
+	cx_init(&cx, r->id);
+	buf_reset(r->answer->body);
+	jsonw_init(r->w, r->answer->body);
+	operations_write(&cx, c, r, id);
+	r->status = status;
+}
+
 static enum rc get(struct api_request *r)
 {
 	const char *id = api_param(r, "id");
@@ -90,7 +106,7 @@ static enum rc get(struct api_request *r)
 static const char *const statuses[] = {"running", "done", "failed", "parked", NULL};
 static const struct field fields[] = {
 	{.name = "id", .type = FIELD_TEXT},
-	{.name = "kind", .type = FIELD_TEXT, .help = "check, remove, ..."},
+	{.name = "kind", .type = FIELD_TEXT, .help = "check, remove, edit, ..."},
 	{.name = "status", .type = FIELD_ENUM, .words = statuses},
 	{.name = "platform", .type = FIELD_TEXT},
 	{.name = "connectionId", .type = FIELD_TEXT, .flags = FIELD_NULLABLE},

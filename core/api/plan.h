@@ -25,6 +25,11 @@ enum rc plan_fetch(struct api_request *r);		/* puts ids in their place: r->body 
 /* The request's body laid over a stored post. */
 enum rc plan_edit(struct api_request *r, struct db_conn *c, const struct post *p, struct post_new *ret);
 
+extern const struct field plan_delivery_fields[];	/* of PATCH /v1/deliveries/{id} */
+
+/* The request's body laid over what is published: judged like a new post by the platform's and account's limits. */
+enum rc plan_delivery(struct api_request *r, struct db_conn *c, const struct delivery *d, struct delivery_edit *ret);
+
 /* ---- inside: one pass per file ------------------------------------------------------------------------- */
 
 struct plan_to {
@@ -56,6 +61,7 @@ struct plan_media {
 struct plan_part {
 	const char *text, *text_param, *link, *link_param, *media_param;
 	struct jv media;
+	struct jv kept;			/* stored content whose media stay as they are; JSON_NONE: media is read */
 	struct check_options options;
 };
 
@@ -85,6 +91,7 @@ enum rc plan_who(struct plan *k);			/* end user, accounts */
 void plan_mode(struct plan *k, bool scheduled);
 void plan_when(struct plan *k);
 void plan_what(struct plan *k);				/* p->targets */
+void plan_report(void *arg, const struct check_issue *issue);	/* arg: the request */
 const char *plan_part(struct plan *k, const struct check *check, const struct plan_part *part, const char **ret_digests);	/* its content */
 void plan_children(struct plan *k, const struct plan_to *to, const struct check *check, struct post_target *t);
 const struct plan_media *plan_media(struct plan *k, struct jv list, const char *param);

@@ -55,6 +55,15 @@ static const struct field thread_fields[] = {
 	{.name = "thread", .type = FIELD_ARRAY, .flags = CLEAR, .max = THREAD_MAX, .fields = thread_fields, \
 	 .help = "Further posts, each an answer to the one before."}
 
+/* Of a delivery that is published: what is not given stays as it is. */
+const struct field plan_delivery_fields[] = {
+	{.name = "text", .type = FIELD_TEXT, .flags = CLEAR, .max = TEXT_MAX, .help = "The text."},
+	{.name = "link", .type = FIELD_TEXT, .flags = CLEAR, .min = 1, .max = 2048, .help = "A link beside the text, where there is one."},
+	MEDIA_FIELD,
+	{.name = "options", .type = FIELD_OPEN, .help = "Options of this platform; null takes one away."},
+	{0},
+};
+
 static const struct field targets_fields[] = {
 	{.name = "connectionId", .type = FIELD_TEXT, .min = 1, .max = 64, .help = "The account; or give platform."},
 	{.name = "platform", .type = FIELD_TEXT, .min = 1, .max = 32, .help = "The end user's only account on this platform."},

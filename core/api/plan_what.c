@@ -7,7 +7,7 @@
 
 /* ---- what ------------------------------------------------------------------------------------------- */
 
-static void report(void *arg, const struct check_issue *i)
+void plan_report(void *arg, const struct check_issue *i)
 {
 	struct api_request *r = arg;
 	struct error_issue *issue = api_issue(r, i->code, i->param, "%s", i->message);
@@ -39,33 +39,52 @@ static const char *text_beside(const struct check *check, const struct check_opt
 	return all;
 }
 
+/* What lies at the platform is judged no more. */
+static void keep_media(struct jsonw *w, struct jv content)
+{
+	static const char *const names[] = {"media", "thumbnails"};
+
+	for (size_t i = 0; i < 2; i++) {
+		size_t n;
+		const char *raw = json_raw(json_get(content, names[i]), &n);
+
+		if (raw != NULL)
+			jsonw_raw(w, names[i], raw, n);
+	}
+}
+
 const char *plan_part(struct plan *k, const struct check *check, const struct plan_part *part, const char **ret_digests)
 {
-	const struct plan_media *media = plan_media(k, part->media, part->media_param);
+	bool kept = json_type(part->kept) == JSON_OBJECT;
+	const struct plan_media *media = kept ? NULL : plan_media(k, part->media, part->media_param);
 	BUF_AUTO struct buf out;
 	struct jsonw w;
 
 	check_text(check, &(struct check_text){part->text, part->text_param, text_beside(check, &part->options), part->link != NULL,
-		media->count > 0});
+		kept ? json_count(json_get(part->kept, "media")) > 0 : media->count > 0});
 	check_link(check, part->link, part->link_param);
-	plan_media_check(media, check);
+	if (!kept)
+		plan_media_check(media, check);
 	buf_init(&out, 2u << 20);
 	jsonw_init(&w, &out);
 	jsonw_object(&w, "");
 	if (part->link != NULL)
 		jsonw_text(&w, "link", part->link);
 	check_options(check, &part->options, &w);
-	plan_media_write(media, &w);
+	if (kept)
+		keep_media(&w, part->kept);
+	else
+		plan_media_write(media, &w);
 	jsonw_object_end(&w);
 	jsonw_end(&w);
-	*ret_digests = media->digests;
+	*ret_digests = kept ? NULL : media->digests;
 	return arena_text(k->r->arena, buf_text(&out));
 }
 
 static void plan_target(struct plan *k, const struct plan_to *to, struct post_target *t)
 {
 	PLATFORM_AUTO const struct platform *p = platforms_take(k->r->api->platforms, to->n.platform);
-	struct check check = {.platform = p, .arena = k->r->arena, .report = report, .arg = k->r};
+	struct check check = {.platform = p, .arena = k->r->arena, .report = plan_report, .arg = k->r};
 	bool own_media = json_type(json_get(to->own, "media")) != JSON_NONE;
 	const char *digests;
 	struct limits limits;

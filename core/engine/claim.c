@@ -246,7 +246,9 @@ static void start_operation(struct scan *s, const char *id)
 	if (op == NULL)
 		return;
 	note_op(s, op);
-	if (text_eq(op->event, "lost"))
+	if (edit_is(op))
+		edit_begin(op);
+	else if (text_eq(op->event, "lost"))
 		connect_lost(op);
 	else if (refresh_needed(op, s->now) || (text_eq(op->row.kind, "revoke") && refresh_running(op)))
 		refresh_wait(op);	/* what is to be taken back is what the refresh brings */
@@ -262,8 +264,9 @@ static void claim_operations(struct scan *s)
 
 	{
 		STMT_AUTO struct stmt *q = db_query(s->c,
-			"SELECT id FROM operation WHERE status = 'running' AND kind <> 'publish' AND due_at <= ?1 ORDER BY due_at LIMIT 200",
-			"i", s->now);
+			"SELECT id FROM operation o WHERE status = 'running' AND kind <> 'publish' AND due_at <= ?1 AND NOT (kind = 'remove' AND EXISTS"
+			" (SELECT 1 FROM operation e WHERE e.delivery_id = o.delivery_id AND e.status = 'running' AND e.kind <> 'publish'"
+			" AND e.kind = 'edit')) ORDER BY due_at LIMIT 200", "i", s->now);	/* an edit must not bring back what was removed */
 
 		while (n < PAGE && db_next(q))
 			snprintf(ids[n++], ID_MAX, "%s", db_text_or(q, 0, ""));

@@ -292,6 +292,7 @@ static void go_on(struct op *op)
 	case AFTER_END: end(op); break;
 	case AFTER_WAIT: op->at = OP_WAITING; break;
 	case AFTER_REFRESH: refresh_wait(op); break;
+	case AFTER_BEGIN: edit_begun(op); break;
 	case AFTER_SEND:
 		failpoint("intent.committed");
 		if (op_fresh_enough(op))

@@ -180,6 +180,7 @@ static const struct kind {
 	{"limits", false, NULL, false, limits_effect},
 	{"revoke", false, NULL, false, revoke_effect},
 	{"remove", false, NULL, false, remove_effect},
+	{"edit", false, NULL, false, edit_effect},
 	{NULL, false, NULL, false, NULL}
 };
 
@@ -300,6 +301,8 @@ static enum rc failed_effect(struct cx *cx, struct db_conn *c, struct op *op, in
 		connect_fail(c, op->row.session_id, op->change.reason, op->cx.words, now);
 	if (text_eq(op->row.kind, "limits"))
 		limits_failed(c, op, now);
+	if (edit_is(op))
+		edit_failed_effect(c, op, now);
 	if (op->change.client_gone)
 		instance_forget(c, op->grant.instance_id, op->row.owner.organization_id, op->grant.id, now);
 	if (text_eq(op->row.kind, "refresh"))
@@ -313,6 +316,8 @@ void connect_failed(struct op *op, const char *code, const char *message, bool d
 	bool parked = text_eq(op->row.status, "parked");
 	struct change *ch = op_change(op, parked ? "parked" : "failed");
 
+	if (edit_is(op))
+		code = edit_code(op, code, &message);
 	snprintf(op->cx.words, sizeof op->cx.words, "%s", message);
 	op->row.error = op_error(op, code, message, NULL, !dead);
 	op->row.due_at = 0;
@@ -380,7 +385,7 @@ void connect_fail_class(struct op *op, const struct action *a)
 	bool exchange = text_eq(op->row.kind, "exchange") || (at_instance && text_eq(a->reason, "lost"));
 	bool safe = op->repeat == REPEAT_SAFE || text_eq(a->reason, "unsent");
 
-	if (client_gone(op, a))
+	if (client_gone(op, a) || (edit_is(op) && edit_failed(op, a)))
 		return;
 	if (transient(a->class) && safe && op->row.retries < tries_of(op)) {
 		op->row.retries++;

@@ -331,7 +331,9 @@ void outcome_lost(struct op *op, const char *words)
 	struct action a = {.class = "transient", .reason = "lost", .message = words, .platform_code = ""};
 
 	if (!op->publish) {
-		if (risky(op))
+		if (risky(op) && edit_is(op))
+			edit_lost(op, words);
+		else if (risky(op))
 			connect_lost(op);
 		else
 			connect_fail_class(op, &a);

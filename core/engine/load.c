@@ -298,6 +298,29 @@ static void published_inputs(struct op *op, struct db_conn *c)
 		json_inputs(op, "published.", root);
 }
 
+/* The new content in place of what was published; the delivery's row keeps that until the platform has it. */
+static void edit_inputs(struct op *op, struct db_conn *c)
+{
+	struct jv root, content;
+	const char *raw;
+	bool kept = false;
+	size_t n;
+
+	if (op->row.input == NULL || json_parse(&op->cx, &op->arena, op->row.input, strlen(op->row.input), &root) != RC_OK ||
+	    !delivery_load(c, op->row.delivery_id, op->row.owner.organization_id, &op->arena, &op->d))
+		return;
+	content = json_get(root, "content");
+	raw = json_raw(content, &n);
+	op->d.text = json_text(json_get(root, "text"));
+	op->d.content = raw ? arena_dup(&op->arena, raw, n) : "{}";
+	op->d.looks = op->d.absents = op->d.unconfirmed_at = 0;
+	content_inputs(op, c);
+	json_bool(json_get(root, "mediaKept"), &kept);
+	op_input(op, "media.kept", kept ? "1" : NULL);
+	if (op->row.epoch > 0)		/* begun by a server that stopped: what it had sent is not known */
+		op->row.resent = 1;
+}
+
 /* ---- the two doors -------------------------------------------------------------------------------- */
 
 static void take_row(struct op *op)
@@ -383,7 +406,9 @@ struct op *op_of_operation(struct engine *e, struct db_conn *c, const char *oper
 		op_free(op);
 		return NULL;
 	}
-	if (op->row.input != NULL && json_parse(&op->cx, &op->arena, op->row.input, strlen(op->row.input), &root) == RC_OK)
+	if (edit_is(op))
+		edit_inputs(op, c);
+	else if (op->row.input != NULL && json_parse(&op->cx, &op->arena, op->row.input, strlen(op->row.input), &root) == RC_OK)
 		json_inputs(op, "", root);
 	state_input(op);
 	published_inputs(op, c);

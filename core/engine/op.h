@@ -25,7 +25,7 @@
 enum op_at { OP_STEPPING, OP_COMMITTING, OP_SENDING, OP_WAITING, OP_REFRESHING };
 enum repeat { REPEAT_SAFE, REPEAT_KEYED, REPEAT_ONCE };
 struct op;
-enum after { AFTER_END, AFTER_SEND, AFTER_WAIT, AFTER_REFRESH };	/* what follows a commit */
+enum after { AFTER_END, AFTER_SEND, AFTER_WAIT, AFTER_REFRESH, AFTER_BEGIN };	/* what follows a commit */
 
 /* What an action said, parsed from its records (step.c). */
 struct action {
@@ -62,7 +62,7 @@ struct op {
 	struct operation row;		/* as loaded or new; row.id is set */
 	char id[ID_MAX];
 	bool publish;
-	struct delivery d;		/* publish only */
+	struct delivery d;		/* of a publish; of an edit, with the new content in place of the published one */
 	struct grant grant;
 	bool has_grant;
 	const char *account_type, *account_host, *target;
@@ -84,6 +84,8 @@ struct op {
 	bool auth_tried;			/* one refresh per run */
 	int steps, polls, resends;
 	bool again;				/* a timer that repeats the request instead of a step */
+	bool look_again;			/* of an edit: a timer that looks once more */
+	bool unsure;				/* of an edit: a SAFE request that writes was sent, and nobody knows its effect */
 	int64_t wake_at;			/* OP_WAITING, by clock_mono */
 	int64_t intent_boot;			/* clock_boot when the intent was made */
 	/* request and answer */
@@ -229,6 +231,7 @@ struct change *op_change(struct op *op, const char *status);	/* cleared; saves t
 struct delivery_move *op_move(struct op *op, enum delivery_state to, const char *reason, int64_t due_at);
 struct dedupe op_dedupe(const struct op *op);	/* of its platform and account type */
 bool key_alive(const struct op *op, int64_t now);	/* the publish key may still be used */
+const char *op_result(struct op *op);		/* what the provider has told so far, as JSON; NULL: nothing */
 const char *op_error(struct op *op, const char *code, const char *message, const char *platform_code, bool retryable);
 
 /* refresh.c */
@@ -250,6 +253,19 @@ void connect_chain(struct db_conn *c, struct op *op, const char *kind, int64_t n
 bool register_complete(struct op *op);		/* it brought a client */
 enum rc register_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now);
 bool register_again(struct db_conn *c, struct op *op, int64_t now);	/* in an effect: authorize found our app forgotten */
+
+/* editop.c: new content for what is published */
+bool edit_is(const struct op *op);
+void edit_begin(struct op *op);			/* claimed: its beginning is stored before anything is asked */
+void edit_begun(struct op *op);
+void edit_lost(struct op *op, const char *words);	/* KEYED or ONCE: again with the same key, or a look */
+void edit_look(struct op *op);
+void edit_found(struct op *op, const struct action *a);
+void edit_looked(struct op *op, bool absent);	/* a look that did not find it */
+bool edit_failed(struct op *op, const struct action *a);	/* true: it goes on in a way of its own */
+const char *edit_code(struct op *op, const char *code, const char **message);	/* of its end; doubt is told */
+enum rc edit_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now);
+void edit_failed_effect(struct db_conn *c, struct op *op, int64_t now);
 
 /* limitsop.c: what an account or its instance allows */
 int64_t limits_due(struct engine *e, struct db_conn *c, int64_t now);	/* begins some that are due; when to look again, 0: never */

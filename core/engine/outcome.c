@@ -108,6 +108,7 @@ static void on_send(struct op *op, const struct action *a)
 {
 	op->phase = a->phase;
 	op->repeat = a->repeat;
+	op->unsure = false;
 	if (a->repeat == REPEAT_SAFE && op->state == DELIVERY_COMMITTING)
 		op->accepted = true;	/* the irreversible request was answered: from here on we only read */
 	if (a->repeat != REPEAT_SAFE) {
@@ -229,7 +230,9 @@ void op_timer(struct op *op)
 	bool again = op->again;
 
 	op->again = false;
-	if (!again)
+	if (op->look_again)
+		edit_look(op);
+	else if (!again)
 		op_step(op, "timer");
 	else if (op->repeat != REPEAT_SAFE)
 		commit_intent(op);	/* the same request with the same key or token, after an unknown outcome */
@@ -243,6 +246,8 @@ static const char *closed(struct op *op, struct buf *members, char open, char cl
 {
 	return members->len == 0 ? NULL : arena_printf(&op->arena, "%c%s%c", open, buf_text(members), close);
 }
+
+const char *op_result(struct op *op) { return closed(op, &op->result, '{', '}'); }
 
 void outcome_published(struct op *op, const char *proof)
 {
@@ -263,7 +268,7 @@ void outcome_published(struct op *op, const char *proof)
 static void on_done(struct op *op, const struct action *a)
 {
 	if (!op->publish) {
-		op->row.result = closed(op, &op->result, '{', '}');
+		op->row.result = op_result(op);
 		connect_outcome(op, a);
 	} else if (op->remote_id == NULL || op->remote_id[0] == '\0') {
 		op_park(op, "provider", "the provider says done without a remote_id");
@@ -274,15 +279,24 @@ static void on_done(struct op *op, const struct action *a)
 
 static void on_found(struct op *op, const struct action *a)
 {
-	(void)a;
-	if (op->remote_id == NULL || op->remote_id[0] == '\0')
+	if (!op->publish)
+		edit_found(op, a);
+	else if (op->remote_id == NULL || op->remote_id[0] == '\0')
 		outcome_look(op, false);
 	else
 		outcome_published(op, "look");
 }
 
-static void on_absent(struct op *op, const struct action *a) { (void)a; outcome_look(op, true); }
-static void on_unknown(struct op *op, const struct action *a) { (void)a; outcome_look(op, false); }
+static void looked(struct op *op, bool absent)
+{
+	if (op->publish)
+		outcome_look(op, absent);
+	else
+		edit_looked(op, absent);
+}
+
+static void on_absent(struct op *op, const struct action *a) { (void)a; looked(op, true); }
+static void on_unknown(struct op *op, const struct action *a) { (void)a; looked(op, false); }
 
 static void on_fail(struct op *op, const struct action *a)
 {
@@ -300,7 +314,7 @@ static void on_fail(struct op *op, const struct action *a)
 
 static void on_redirect(struct op *op, const struct action *a)
 {
-	op->row.result = closed(op, &op->result, '{', '}');
+	op->row.result = op_result(op);
 	connect_outcome(op, a);
 }
 

@@ -99,11 +99,10 @@ bool delivery_load(struct db_conn *c, const char *id, const char *organization_i
 	return true;
 }
 
-static void event_write(struct buf *out, struct stmt *s)
+static void event_write(struct buf *out, struct stmt *s, const char *error)
 {
 	static const char *const names[] = {"id", "postId", "parentDeliveryId", "kind", "connectionId", "platform", "status", "statusReason",
 		"remotePostId", "remotePostUrl"};
-	const char *error = db_text(s, 13);
 	struct jsonw w;
 
 	jsonw_init(&w, out);
@@ -117,8 +116,8 @@ static void event_write(struct buf *out, struct stmt *s)
 	jsonw_end(&w);
 }
 
-/* The event of the state reached: the delivery as it stands now, without content. */
-static void announce(struct db_conn *c, const char *id, const char *type, int64_t now)
+/* The event of the state reached: the delivery as it stands now, without content.  error: NULL for its own. */
+static void announce_with(struct db_conn *c, const char *id, const char *type, const char *error, int64_t now)
 {
 	BUF_AUTO struct buf data;
 	STMT_AUTO struct stmt *s = db_query(c,
@@ -128,9 +127,11 @@ static void announce(struct db_conn *c, const char *id, const char *type, int64_
 	buf_init(&data, 1u << 20);
 	if (!db_next(s))
 		return;
-	event_write(&data, s);
+	event_write(&data, s, error ? error : db_text(s, 13));
 	event_add(c, &(struct owner){db_text(s, 0), db_text(s, 1), db_int(s, 2)}, type, NULL, buf_text(&data), now);
 }
+
+static void announce(struct db_conn *c, const char *id, const char *type, int64_t now) { announce_with(c, id, type, NULL, now); }
 
 static void followed(struct db_conn *c, const struct delivery_move *m, int64_t now)
 {
@@ -211,4 +212,26 @@ bool delivery_removed(struct db_conn *c, const char *id, const char *organizatio
 	if (n > 0)
 		announce(c, id, "delivery.unpublished", now);
 	return n > 0;
+}
+
+/* What was warned of before was said of the content that is gone. */
+bool delivery_edited(struct db_conn *c, const struct delivery_content *k, int64_t now)
+{
+	int64_t n = db_run(c, "UPDATE delivery SET text = ?3, content = ?4, content_hash = COALESCE(?5, content_hash),"
+			   " remote_url = COALESCE(?6, remote_url), result = COALESCE(?7, result), warnings = ?8, version = version + 1,"
+			   " updated_at = ?9 WHERE id = ?1 AND organization_id = ?2 AND state = 'published'"
+			   " AND (reason IS NULL OR reason <> 'unpublished')", "ssssssssi", k->id, k->organization_id, k->text, k->content, k->hash,
+			   k->remote_url, k->result, k->warnings, now);
+
+	if (n > 0)
+		announce(c, k->id, "delivery.edited", now);
+	return n > 0;
+}
+
+void delivery_edit_failed(struct db_conn *c, const char *id, const char *organization_id, const char *error, bool unknown, int64_t now)
+{
+	if (unknown)
+		db_run(c, "UPDATE delivery SET warnings = json_insert(COALESCE(warnings, '[]'), '$[#]', json(?3)), version = version + 1,"
+		       " updated_at = ?4 WHERE id = ?1 AND organization_id = ?2", "sssi", id, organization_id, error, now);
+	announce_with(c, id, "delivery.edit_failed", error, now);
 }

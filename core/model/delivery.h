@@ -74,6 +74,12 @@ int64_t delivery_claim(struct db_conn *c, const struct delivery *d, int64_t epoc
 /* A published delivery was removed at the platform, by our request.  False if it was told before. */
 bool delivery_removed(struct db_conn *c, const char *id, const char *organization_id, int64_t now);
 
+/* It has new content at the platform.  result, warnings: JSON, as they are from now on.  False: it was removed. */
+struct delivery_content { const char *id, *organization_id, *text, *content, *hash, *remote_url, *result, *warnings; };
+bool delivery_edited(struct db_conn *c, const struct delivery_content *k, int64_t now);
+/* It was to have new content.  error: JSON; a warning of the delivery when nobody knows which content it has. */
+void delivery_edit_failed(struct db_conn *c, const char *id, const char *organization_id, const char *error, bool unknown, int64_t now);
+
 #define DELIVERY_PROCESSING_MS (15 * 60 * 1000)
 #define DELIVERY_COMMITTING_MS (5 * 60 * 1000)
 #define DELIVERY_AWAITING_MS (24 * 3600 * 1000)

@@ -12,7 +12,7 @@ const char *const event_types[] = {
 	"post.created", "post.scheduled", "post.updated", "post.canceled", "post.approved", "post.rejected", "post.published",
 	"post.partially_published", "post.failed", "post.missed", "post.needs_attention",
 	"delivery.published", "delivery.failed", "delivery.unconfirmed", "delivery.blocked", "delivery.awaiting_user", "delivery.overdue",
-	"delivery.unpublished", "delivery.edited",
+	"delivery.unpublished", "delivery.edited", "delivery.edit_failed",
 	"media.ready", "media.failed", "credits.low", "credits.exhausted", "platform.status_changed", "webhook_endpoint.disabled",
 	"end_user.erased", "webhook.test", NULL
 };

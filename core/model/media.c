@@ -204,11 +204,14 @@ void media_release(struct db_conn *c, const struct owner *o, const char *post_id
 	db_run(c, "DELETE FROM media_use WHERE post_id = ?1 AND organization_id = ?2", "ss", post_id, o->organization_id);
 }
 
+#define BEING_EDITED "EXISTS (SELECT 1 FROM operation o WHERE o.delivery_id = d.id AND o.status = 'running' AND o.kind <> 'publish'" \
+	" AND o.kind = 'edit')"
+
 static bool is_held(struct db_conn *c, const struct owner *o, const char *id)
 {
 	return db_number(c, 1, "SELECT EXISTS (SELECT 1 FROM media_use u JOIN delivery d ON d.post_id = u.post_id WHERE u.media_id = ?1"
-			 " AND u.organization_id = ?2 AND d.state NOT IN ('published', 'failed', 'canceled', 'skipped'))", "ss", id,
-			 o->organization_id) > 0;
+			 " AND u.organization_id = ?2 AND (d.state NOT IN ('published', 'failed', 'canceled', 'skipped') OR " BEING_EDITED "))", "ss",
+			 id, o->organization_id) > 0;
 }
 
 static void drop(struct db_conn *c, const char *id, const char *organization_id)
@@ -242,7 +245,7 @@ int media_expire(struct db_conn *c, int64_t now, struct arena *a, const char **r
 		STMT_AUTO struct stmt *s = db_query(c,
 			"SELECT id, organization_id, file FROM media m WHERE expires_at <= ?1 AND status IN ('ready', 'failed') AND NOT EXISTS"
 			" (SELECT 1 FROM media_use u JOIN delivery d ON d.post_id = u.post_id WHERE u.media_id = m.id AND (d.state NOT IN"
-			" ('published', 'failed', 'canceled', 'skipped') OR (d.state = 'failed' AND d.updated_at > ?1 - " RETRY_MS ")))"
+			" ('published', 'failed', 'canceled', 'skipped') OR " BEING_EDITED " OR (d.state = 'failed' AND d.updated_at > ?1 - " RETRY_MS ")))"
 			" ORDER BY expires_at LIMIT ?2", "ii", now, (int64_t)max);
 
 		for (; db_next(s) && n < max; n++) {

@@ -245,18 +245,6 @@ enum rc delivery_reconcile(struct cx *cx, struct db_conn *c, const struct delive
 	return db_rc(c) == RC_OK ? RC_OK : db_fail(cx, c);
 }
 
-static bool running_remove(struct db_conn *c, const struct delivery *d, char ret_id[ID_MAX])
-{
-	STMT_AUTO struct stmt *s = db_query(c,
-		"SELECT id FROM operation WHERE status = 'running' AND kind <> 'publish' AND kind = 'remove' AND delivery_id = ?1"
-		" AND organization_id = ?2", "ss", d->id, d->owner.organization_id);
-
-	if (!db_next(s))
-		return false;
-	snprintf(ret_id, ID_MAX, "%s", db_text_or(s, 0, ""));
-	return true;
-}
-
 enum rc delivery_unpublish(struct cx *cx, struct db_conn *c, const struct delivery *d, char ret_operation_id[ID_MAX], int64_t now)
 {
 	struct operation op = {
@@ -269,7 +257,7 @@ enum rc delivery_unpublish(struct cx *cx, struct db_conn *c, const struct delive
 				 delivery_state_name(d->state));
 	if (text_eq(d->reason, "unpublished"))
 		return fail_code(cx, RC_CONFLICT, "conflict", NULL, "This delivery was removed from the platform already.");
-	if (!running_remove(c, d, ret_operation_id))
+	if (!delivery_running(c, d, "remove", ret_operation_id))
 		operation_start(c, &op, ret_operation_id, operation_lifetime("remove"), now);
 	return db_rc(c) == RC_OK ? RC_OK : db_fail(cx, c);
 }

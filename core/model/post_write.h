@@ -107,6 +107,21 @@ struct delivery_verdict { bool published; const char *remote_id, *remote_url; };
 enum rc delivery_resolve(struct cx *cx, struct db_conn *c, const struct delivery *d, const struct delivery_verdict *v, int64_t now);
 /* The next look is due now.  Code delivery_not_unconfirmed. */
 enum rc delivery_reconcile(struct cx *cx, struct db_conn *c, const struct delivery *d, int64_t now);
+/* New content for what is published.  version: of the delivery, from which it was made (RC_STALE if it moved). */
+struct delivery_edit {
+	const char *input;			/* JSON of the operation: {"text", "content", "hash", "mediaKept"} */
+	int64_t version;
+	const char *const *media_ids;		/* items that it brings along */
+	int media_count;
+	char operation_id[ID_MAX];		/* result */
+};
+/* The operation of a kind that runs on it.  False: none. */
+bool delivery_running(struct db_conn *c, const struct delivery *d, const char *kind, char ret_operation_id[ID_MAX]);
+/* Code post_not_editable unless it is published and there. */
+enum rc delivery_editable(struct cx *cx, const struct delivery *d);
+/* Starts an edit operation, or names the equal one that runs.  Codes post_not_editable, conflict,
+ * connection_reauth_required, connection_not_found, media_not_found. */
+enum rc delivery_edit(struct cx *cx, struct db_conn *c, const struct delivery *d, struct delivery_edit *e, int64_t now);
 /* Starts a remove operation, or names the one that runs.  Code conflict. */
 enum rc delivery_unpublish(struct cx *cx, struct db_conn *c, const struct delivery *d, char ret_operation_id[ID_MAX], int64_t now);
 

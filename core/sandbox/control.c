@@ -35,7 +35,23 @@ static bool number(struct call *c, struct jv body, const char *key, int64_t max,
 
 /* ---- the ledger ----------------------------------------------------------------------------------- */
 
-static void ledger_row(struct jsonw *w, struct stmt *q)
+static void versions(struct db_conn *db, struct jsonw *w, const char *post)
+{
+	STMT_AUTO struct stmt *q = db_query(db, "SELECT at, text, media_ids, key FROM edit WHERE post_id = ?1 ORDER BY sequence", "s", post);
+
+	jsonw_array(w, "edits");
+	while (db_next(q)) {
+		jsonw_object(w, NULL);
+		jsonw_int(w, "at", db_int(q, 0));
+		jsonw_text(w, "text", db_text(q, 1));
+		jsonw_raw(w, "media_ids", db_text(q, 2), strlen(db_text(q, 2)));
+		jsonw_text(w, "key", db_text(q, 3));
+		jsonw_object_end(w);
+	}
+	jsonw_array_end(w);
+}
+
+static void ledger_row(struct db_conn *db, struct jsonw *w, struct stmt *q)
 {
 	jsonw_object(w, NULL);
 	jsonw_int(w, "sequence", db_int(q, 0));
@@ -51,6 +67,7 @@ static void ledger_row(struct jsonw *w, struct stmt *q)
 	jsonw_text(w, "ip_connection", db_text(q, 10));
 	jsonw_text(w, "account", db_text(q, 11));
 	jsonw_text(w, "parent_id", db_text(q, 12));
+	versions(db, w, db_text(q, 2));
 	jsonw_object_end(w);
 }
 
@@ -80,7 +97,7 @@ void sandbox_control_ledger(struct call *c)
 	w = call_json(c, 200);
 	jsonw_array(w, "data");
 	while (db_next(q))
-		ledger_row(w, q);
+		ledger_row(db, w, q);
 	q = NULL;
 	jsonw_array_end(w);
 	call_done(c);

@@ -14,6 +14,8 @@ call_fn sandbox_oauth_authorize, sandbox_oauth_consent, sandbox_oauth_token, san
 call_fn sandbox_account_me, sandbox_account_pages, sandbox_account_avatar;
 /* posts.c */
 call_fn sandbox_posts_create, sandbox_posts_list, sandbox_posts_get, sandbox_posts_delete, sandbox_posts_page;
+/* edit.c */
+call_fn sandbox_posts_edit;
 /* media.c */
 call_fn sandbox_media_create, sandbox_media_get, sandbox_control_media;
 /* containers.c */

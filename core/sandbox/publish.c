@@ -76,20 +76,19 @@ static bool container_holds(struct db_conn *c, struct job *j)
 	return true;
 }
 
-/* Counts one use of a magic that works only so often; true while it still works. */
-static bool magic_works(struct db_conn *c, const struct job *j)
+bool sandbox_magic_works(struct db_conn *c, const char *account, const char *text, const struct magic *m)
 {
 	int64_t used;
 
-	if (!j->magic)
+	if (!m)
 		return false;
-	if (!j->magic->times)
+	if (!m->times)
 		return true;
-	used = db_number(c, 0, "SELECT times FROM magic_use WHERE account_id = ?1 AND text = ?2", "ss", j->who->account, j->draft->text);
-	if (used >= j->magic->times)
+	used = db_number(c, 0, "SELECT times FROM magic_use WHERE account_id = ?1 AND text = ?2", "ss", account, text);
+	if (used >= m->times)
 		return false;
 	db_run(c, "INSERT INTO magic_use (account_id, text, times) VALUES (?1, ?2, 1)"
-	       " ON CONFLICT (account_id, text) DO UPDATE SET times = magic_use.times + 1", "ss", j->who->account, j->draft->text);
+	       " ON CONFLICT (account_id, text) DO UPDATE SET times = magic_use.times + 1", "ss", account, text);
 	return true;
 }
 
@@ -143,7 +142,7 @@ static enum rc decide(struct cx *cx, struct db_conn *c, void *arg)
 	j->plain = false;
 	if (key_holds(c, j, now) || container_holds(c, j))
 		return db_fail(cx, c);
-	j->plain = !magic_works(c, j);
+	j->plain = !sandbox_magic_works(c, j->who->account, j->draft->text, j->magic);
 	act = j->plain ? MAGIC_COMMIT : j->magic->act;
 	j->verdict = act == MAGIC_COMMIT ? PUBLISHED : act == MAGIC_PERSON ? WAITING : NOT_PUBLISHED;
 	if (act == MAGIC_COMMIT) {
@@ -216,31 +215,36 @@ static void answer_magic_error(struct call *c, const struct magic *m)
 	call_error(c, m->status, m->code, "The sandbox was asked for this by [[%s]].", m->name);
 }
 
-static void answer_magic(struct call *c, const struct job *j)
+bool sandbox_answer_false(struct call *c, const struct magic *m)
 {
-	switch (j->magic->answer) {
+	switch (m->answer) {
 	case ANSWER_ERROR:
-		answer_magic_error(c, j->magic);
-		break;
+		answer_magic_error(c, m);
+		return true;
 	case ANSWER_HOLD:
 		call_hold(c);
-		break;
+		return true;
 	case ANSWER_RESET:
 		call_reset(c);
-		break;
+		return true;
 	case ANSWER_GARBAGE:
 		c->a->status = 200;
 		buf_adds(c->a->body, "{\"id\": \"sbx_");
-		break;
+		return true;
 	case ANSWER_SLOW:
-		call_wait(c, j->magic->ms);
-		answer_post(c, j, false);
-		break;
+		call_wait(c, m->ms);
+		return false;
 	case ANSWER_TRUTH:
 	case ANSWER_HUGE:
-		answer_post(c, j, j->magic->answer == ANSWER_HUGE);
-		break;
+		return false;
 	}
+	return false;
+}
+
+static void answer_magic(struct call *c, const struct job *j)
+{
+	if (!sandbox_answer_false(c, j->magic))
+		answer_post(c, j, j->magic->answer == ANSWER_HUGE);
 }
 
 static void answer(struct call *c, const struct job *j)

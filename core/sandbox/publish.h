@@ -21,6 +21,12 @@ void sandbox_publish(struct call *c, const struct draft *draft);
  * there is none that waits, or its container was published by another call. */
 bool sandbox_publish_waiting(struct db_conn *c, const char *post);
 
+/* Inside a closure: counts one use of a magic that works only so often; true while it still works. */
+bool sandbox_magic_works(struct db_conn *c, const char *account, const char *text, const struct magic *m);
+
+/* An answer that is no truth: an error, silence, garbage.  False: the caller answers (after a while, or at length). */
+bool sandbox_answer_false(struct call *c, const struct magic *m);
+
 /* {"id","url"} and so on of one post row; 404 if it is not there. */
 void sandbox_post_url(const struct sandbox *s, const char *id, struct buf *out);
 

@@ -42,6 +42,7 @@ static const struct route routes[] = {
 	{ "POST",   "/v1/posts",                   DOOR_TOKEN,   sandbox_posts_create },
 	{ "GET",    "/v1/posts",                   DOOR_TOKEN,   sandbox_posts_list },
 	{ "GET",    "/v1/posts/{}",                DOOR_TOKEN,   sandbox_posts_get },
+	{ "PUT",    "/v1/posts/{}",                DOOR_TOKEN,   sandbox_posts_edit },
 	{ "DELETE", "/v1/posts/{}",                DOOR_TOKEN,   sandbox_posts_delete },
 	{ "POST",   "/v1/media",                   DOOR_TOKEN,   sandbox_media_create },
 	{ "GET",    "/v1/media/{}",                DOOR_TOKEN,   sandbox_media_get },

@@ -52,6 +52,11 @@ static const char *const schema[] = {
 	/* what a post or a container answers to; none of those that stand alone */
 	"CREATE TABLE IF NOT EXISTS reply (id TEXT PRIMARY KEY, parent_id TEXT NOT NULL) STRICT",
 
+	/* what a post became by its edits; the ledger has what it was at first */
+	"CREATE TABLE IF NOT EXISTS edit (sequence INTEGER PRIMARY KEY, at INTEGER NOT NULL, post_id TEXT NOT NULL, text TEXT NOT NULL,"
+	" media_ids TEXT NOT NULL, key TEXT) STRICT",
+	"CREATE INDEX IF NOT EXISTS edit_post ON edit (post_id)",
+
 	/* commits that happen later than their request: see late.c */
 	"CREATE TABLE IF NOT EXISTS late (post_id TEXT PRIMARY KEY, due_at INTEGER NOT NULL) STRICT",
 	"CREATE INDEX IF NOT EXISTS late_due ON late (due_at)",
@@ -168,7 +173,7 @@ enum rc sandbox_store_reset(struct cx *cx, struct db_conn *c)
 {
 	static const char *const forget[] = {
 		"DELETE FROM account", "DELETE FROM client", "DELETE FROM code", "DELETE FROM family", "DELETE FROM token",
-		"DELETE FROM post", "DELETE FROM key_use", "DELETE FROM media", "DELETE FROM container",
+		"DELETE FROM post", "DELETE FROM edit", "DELETE FROM key_use", "DELETE FROM media", "DELETE FROM container",
 		"DELETE FROM late", "DELETE FROM magic_use", "DELETE FROM mark WHERE name <> 'ledger'",
 		"INSERT INTO mark (name, value) SELECT 'ledger', coalesce(max(sequence), 0) FROM ledger WHERE true"
 		" ON CONFLICT (name) DO UPDATE SET value = excluded.value",
