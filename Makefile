@@ -79,7 +79,7 @@ $(B)/unit/%: tests/unit/%.c tests/unit/test.h $(B)/libcore.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $< $(B)/libcore.a $(LDLIBS)
 rig := $(call obj,$(wildcard tests/rig/*.c))
-$(B)/unit/engine $(B)/unit/engine_media $(B)/unit/engine_thread $(B)/unit/instance $(B)/unit/account_limits: $(B)/unit/%: tests/unit/%.c tests/unit/test.h $(rig) $(B)/libcore.a
+$(B)/unit/engine $(B)/unit/engine_edit $(B)/unit/engine_media $(B)/unit/engine_thread $(B)/unit/instance $(B)/unit/account_limits: $(B)/unit/%: tests/unit/%.c tests/unit/test.h $(rig) $(B)/libcore.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $< $(rig) $(B)/libcore.a $(LDLIBS)
 $(B)/unit/instance $(B)/unit/account_limits: | $(B)/tests/plugins/instance.so

@@ -275,7 +275,7 @@ const struct route delivery_routes[] = {
 	 "Look for an unconfirmed delivery on the platform now", NULL, NULL, &post_read_delivery, 202},
 	{"PATCH", "/v1/deliveries/{id}", "posts:write", ROUTE_IDEMPOTENT | ROUTE_LONG_POLL, edit, "editDelivery",
 	 "Change what is published, on its platform", plan_delivery_fields, NULL, &operations_answer, 202},
-	{"POST", "/v1/deliveries/{id}/unpublish", "posts:write", ROUTE_IDEMPOTENT | ROUTE_LONG_POLL, unpublish, "unpublishDelivery", "Remove it from the platform",
-	 NULL, NULL, &operations_answer, 202},
+	{"POST", "/v1/deliveries/{id}/unpublish", "posts:write", ROUTE_IDEMPOTENT | ROUTE_LONG_POLL, unpublish,
+	 "unpublishDelivery", "Remove it from the platform", NULL, NULL, &operations_answer, 202},
 	{0},
 };

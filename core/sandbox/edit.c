@@ -80,7 +80,7 @@ void sandbox_posts_edit(struct call *c)
 	enum magic_found found;
 	struct jv body;
 
-	if (!call_body(c, &body) || !sandbox_draft_read(c, &d))
+	if (!call_body(c, &body) || !sandbox_draft_of(c, body, &d))
 		return;
 	found = sandbox_magic_find(d.text, &magic);
 	if (found == MAGIC_UNKNOWN) {

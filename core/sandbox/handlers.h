@@ -31,6 +31,7 @@ call_fn sandbox_control_ledger, sandbox_control_stats, sandbox_control_accounts,
  * the caller, or answers. */
 struct draft;
 bool sandbox_draft_read(struct call *c, struct draft *ret);
+bool sandbox_draft_of(struct call *c, struct jv body, struct draft *ret);	/* the same of a body that was read */
 
 /* account.c: true if the caller may act for this page ("" is the account itself). */
 bool sandbox_page_ok(const struct caller *who, const char *page);

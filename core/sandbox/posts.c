@@ -61,10 +61,16 @@ static bool parent_is_there(struct call *c, const char *id)
 
 bool sandbox_draft_read(struct call *c, struct draft *ret)
 {
-	struct draft d = { .page = c->who.page };
 	struct jv body;
 
-	if (!call_body(c, &body) || !call_text(c, body, "text", TEXT_MAX, &d.text) ||
+	return call_body(c, &body) && sandbox_draft_of(c, body, ret);
+}
+
+bool sandbox_draft_of(struct call *c, struct jv body, struct draft *ret)
+{
+	struct draft d = { .page = c->who.page };
+
+	if (!call_text(c, body, "text", TEXT_MAX, &d.text) ||
 	    !call_text(c, body, "marker", 255, &d.marker) ||
 	    !call_text(c, body, "parent_id", 63, &d.parent) || !call_text(c, body, "page_id", 63, &d.page) ||
 	    !media_read(c, body, &d.media))

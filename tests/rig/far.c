@@ -92,6 +92,24 @@ int rig_ledger(const char *url, const char *words, struct rig_entry *ret, int ma
 	return n;
 }
 
+int rig_edits(const char *url, const char *words, char text[512])
+{
+	BUF_AUTO struct buf path;
+	struct arena a;
+	struct jv edits;
+	int n;
+
+	arena_init(&a, 128u << 20);
+	buf_init(&path, 4096);
+	buf_adds(&path, "/control/ledger?text=");
+	text_percent(&path, words, strlen(words));
+	edits = json_get(json_at(json_get(read_json(url, buf_text(&path), &a), "data"), 0), "edits");
+	n = (int)json_count(edits);
+	snprintf(text, 512, "%s", n > 0 ? json_text(json_get(json_at(edits, (size_t)n - 1), "text")) : "");
+	arena_free(&a);
+	return n;
+}
+
 int64_t rig_stat(const char *url, const char *path)
 {
 	struct arena a;

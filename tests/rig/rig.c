@@ -369,3 +369,38 @@ void rig_post(struct rig *r, const char *connection, const char *text, struct ri
 	rig_write(r, rig_post_write, ret);
 	engine_wake(r->engine);
 }
+
+static const char *edit_input(struct arena *a, const char *text)
+{
+	BUF_AUTO struct buf out;
+	struct jsonw w;
+
+	buf_init(&out, 65536);
+	jsonw_init(&w, &out);
+	jsonw_object(&w, "");
+	jsonw_text(&w, "text", text);
+	jsonw_raw(&w, "content", PLAIN, sizeof PLAIN - 1);
+	jsonw_text(&w, "hash", "edited");
+	jsonw_bool(&w, "mediaKept", true);
+	jsonw_object_end(&w);
+	jsonw_end(&w);
+	return arena_text(a, buf_text(&out));
+}
+
+enum rc rig_edit_write(struct cx *cx, struct db_conn *c, void *arg)
+{
+	struct rig_edit *k = arg;
+	struct delivery d = {0};
+	struct delivery_edit e = {0};
+	struct arena a ARENA_AUTO;
+	enum rc rc;
+
+	arena_init(&a, 1u << 20);
+	if (!delivery_load(c, k->delivery, NULL, &a, &d))
+		return fail(cx, RC_NOT_FOUND, "no delivery %s", k->delivery);
+	e.input = edit_input(&a, k->text);
+	e.version = d.version;
+	rc = delivery_edit(cx, c, &d, &e, clock_now());
+	memcpy(k->operation, e.operation_id, ID_MAX);
+	return rc;
+}

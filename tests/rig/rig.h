@@ -29,6 +29,8 @@ void rig_control(const char *url, const char *path, const char *json);	/* POST t
 struct rig_entry { char post_id[ID_MAX], parent_id[ID_MAX], text[512]; };	/* parent_id "": it stands alone */
 /* Ledger rows whose text holds the words, oldest first; gives their number, also beyond max. */
 int rig_ledger(const char *url, const char *words, struct rig_entry *ret, int max);
+/* How often the post that was first published with these words was edited since; its last text into text. */
+int rig_edits(const char *url, const char *words, char text[512]);
 int64_t rig_stat(const char *url, const char *path);		/* a number of /control/stats: "requests.POST /v1/posts" */
 
 /* ---- our side ---------------------------------------------------------------------------------------------- */
@@ -60,6 +62,10 @@ enum rc rig_post_write(struct cx *cx, struct db_conn *c, void *arg);	/* a closur
 struct rig_thread { const char *connection, *text; int items; bool comment; char post[ID_MAX], delivery[ID_MAX]; };
 enum rc rig_thread_write(struct cx *cx, struct db_conn *c, void *arg);
 void rig_post(struct rig *r, const char *connection, const char *text, struct rig_post *ret);
+
+/* New content for what is published, as the API starts it: its text; the media stay. */
+struct rig_edit { const char *delivery, *text; char operation[ID_MAX]; };
+enum rc rig_edit_write(struct cx *cx, struct db_conn *c, void *arg);
 
 /* Waits until a query with one text parameter gives a text; 20 s at most, then false and the last text into got. */
 bool rig_wait(struct rig *r, const char *sql, const char *id, const char *wanted, char got[64]);
