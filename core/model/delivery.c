@@ -121,7 +121,8 @@ static void announce_with(struct db_conn *c, const char *id, const char *type, c
 {
 	BUF_AUTO struct buf data;
 	STMT_AUTO struct stmt *s = db_query(c,
-		"SELECT organization_id, app_id, live, id, post_id, parent_delivery_id, kind, connection_id, platform, state, reason, remote_id, remote_url, error"
+		"SELECT organization_id, app_id, live, id, post_id, parent_delivery_id, kind, connection_id, platform, state, reason,"
+		" remote_id, remote_url, error"
 		" FROM delivery WHERE id = ?1", "s", id);
 
 	buf_init(&data, 1u << 20);
