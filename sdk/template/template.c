@@ -1,9 +1,9 @@
 /*
  * A provider to start from: copy this folder, change the names, write down the platform's API.
  *
- * It publishes text with a platform that knows a post again by the header Idempotency-Key, connects accounts by an
- * API key that a person types in, and removes posts.  Build it with `make` (plugin.mk does the rest), try it with
- * `mypostshare-try example.so publish.json`; CONVERSATIONS.md says what stands in there.
+ * It publishes text, images and threads with a platform that knows a post again by the header Idempotency-Key, connects
+ * accounts by an API key that a person types in, and removes posts.  platform.py is that platform, small enough to run
+ * beside it.  The guide (README.md of the SDK) goes through this file from top to bottom.
  */
 #include "ease.h"
 
@@ -17,7 +17,8 @@ static const char descriptor[] = "{"
 		"{\"name\":\"key\",\"label\":\"API key\",\"secret\":true,\"help\":\"Under Settings, API.\"}]},"
 	"\"hosts\":[\"api.example.com\"],"
 	"\"text\":{\"max\":500,\"count\":\"graphemes\",\"required\":true},"
-	"\"capabilities\":{\"text\":true,\"delete\":true},"
+	"\"media\":{\"max_items\":4,\"alt_max\":1000,\"image\":{\"mime\":[\"image/jpeg\",\"image/png\"],\"max_bytes\":4000000}},"
+	"\"capabilities\":{\"text\":true,\"images\":true,\"alt_text\":true,\"threads\":true,\"delete\":true},"
 	"\"dedupe\":{\"default\":{\"class\":\"keyed\",\"window_s\":86400,\"settle_s\":30}}}";
 
 /* One place decides what an error means.  Only what the platform documents as "nothing was created" is REJECTED. */
@@ -70,16 +71,52 @@ static mps_next identify_identified(mps_op *op)
 	return mps_done(op);
 }
 
-static mps_next publish_start(mps_op *op)
+/* Item number "uploaded" goes up.  Nobody sees a file that no post refers to, so this may be repeated: SAFE. */
+static mps_next upload(mps_op *op)
 {
+	int64_t i = mps_int(mps_get(op, "uploaded"), 0);
+	mps_req *r = mps_post(op, API "/media");
+
+	mps_bearer(r);
+	mps_multipart(r, "alt", mps_input(op, mps_at(op, "media.", i, ".alt")));
+	mps_multipart_media(r, "file", mps_input(op, mps_at(op, "media.", i, ".filename")), (int32_t)i);
+	return mps_send(op, r, MPS_SAFE, "uploaded");
+}
+
+/* The one request that people see.  Its key makes it KEYED: the platform knows it again. */
+static mps_next post(mps_op *op)
+{
+	int64_t n = mps_int(mps_get(op, "uploaded"), 0);
 	mps_req *r = mps_post(op, API "/posts");
 
 	mps_bearer(r);
 	mps_req_header(r, "Idempotency-Key", mps_seed(op));
 	mps_json_object(r, "");
 	mps_json_text(r, "text", mps_input(op, "text"));
+	if (*mps_input(op, "parent.remote_id"))		/* an item of a thread answers the one before it */
+		mps_json_text(r, "reply_to", mps_input(op, "parent.remote_id"));
+	mps_json_array(r, "media");
+	for (int64_t i = 0; i < n; i++)
+		mps_json_text(r, "", mps_get(op, mps_at(op, "media.", i, "")));
+	mps_json_close(r);
 	mps_json_close(r);
 	return mps_send(op, r, MPS_KEYED, "published");
+}
+
+static mps_next publish_start(mps_op *op)
+{
+	return mps_int(mps_input(op, "media.count"), 0) > 0 ? upload(op) : post(op);
+}
+
+static mps_next publish_uploaded(mps_op *op)
+{
+	int64_t i = mps_int(mps_get(op, "uploaded"), 0);
+
+	if (mps_status(op) != 201)
+		return failed(op);
+	mps_set(op, mps_at(op, "media.", i, ""), mps_json(op, "id"));
+	mps_set(op, "uploaded", mps_number(op, i + 1));
+	return i + 1 < mps_int(mps_input(op, "media.count"), 0) ? upload(op) : post(op);
 }
 
 static mps_next publish_published(mps_op *op)
@@ -127,7 +164,8 @@ static mps_next remove_removed(mps_op *op)
 static const struct mps_phase exchange[] = { { "start", exchange_start }, { "checked", exchange_checked }, { NULL, NULL } };
 static const struct mps_phase identify[] = { { "start", identify_start }, { "identified", identify_identified }, { NULL, NULL } };
 static const struct mps_phase publish[] = {
-	{ "start", publish_start }, { "published", publish_published }, { "looked", publish_looked }, { NULL, NULL }
+	{ "start", publish_start }, { "uploaded", publish_uploaded }, { "published", publish_published },
+	{ "looked", publish_looked }, { NULL, NULL }
 };
 static const struct mps_phase removal[] = { { "start", remove_start }, { "removed", remove_removed }, { NULL, NULL } };
 

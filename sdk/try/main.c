@@ -1,5 +1,5 @@
 /*
- * try PLUGIN.so [--show] [CONVERSATION.json...]: loads a provider into this very process, checks it, and replays
+ * try [--show] PLUGIN.so [CONVERSATION.json...]: loads a provider into this very process, checks it, and replays
  * conversations with it.  No network, no core, no sandbox.
  */
 #include <dlfcn.h>
@@ -36,21 +36,25 @@ static bool load(const char *file, struct mps_provider *ret)
 int main(int argc, char **argv)
 {
 	struct mps_provider provider;
+	const char *plugin = NULL;
 	bool show = false;
 	int failed = 0;
 
-	if (argc < 2 || argv[1][0] == '-') {
-		fprintf(stderr, "usage: %s PLUGIN.so [--show] [CONVERSATION.json...]\n", argv[0]);
-		return 2;
-	}
-	if (!load(argv[1], &provider))
-		return 1;
-	printf("ok %s: %s %s, interface 1.%u\n", argv[1], provider.id, provider.version, provider.abi_minor);
-	for (int i = 2; i < argc; i++) {
+	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--show") == 0)
 			show = true;
-		else
-			failed |= replay_file(&provider, argv[i], show) != 0;
+		else if (plugin == NULL && argv[i][0] != '-')
+			plugin = argv[i];
 	}
+	if (plugin == NULL) {
+		fprintf(stderr, "usage: %s [--show] PLUGIN.so [CONVERSATION.json...]\n", argv[0]);
+		return 2;
+	}
+	if (!load(plugin, &provider))
+		return 1;
+	printf("ok %s: %s %s, interface 1.%u\n", plugin, provider.id, provider.version, provider.abi_minor);
+	for (int i = 1; i < argc; i++)
+		if (argv[i] != plugin && strcmp(argv[i], "--show") != 0)
+			failed |= replay_file(&provider, argv[i], show) != 0;
 	return failed ? 1 : 0;
 }

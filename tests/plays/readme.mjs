@@ -10,16 +10,13 @@
 //                                             test's server; a person who agrees on the page
 //   "Add a platform"                          runs in an empty folder, not in this tree
 //   make demo, make test                      only looked for in the Makefile: plays/demo.mjs and tests/run do these
-// In a json block a text with … stands for any text with these ends, a whole number above 0 for itself, 0 for any; a
-// list shows its first elements; members that are not shown may be there.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { connect } from '../lib/connected.mjs';
 import { Browser } from '../lib/http.mjs';
+import { Shell, answerOf, blocksOf, compare } from '../lib/page.mjs';
 import { png } from '../lib/samples.mjs';
 import { startSandbox } from '../lib/sandbox.mjs';
 import { build, startServer } from '../lib/server.mjs';
@@ -34,23 +31,6 @@ for (const one of [backup, elsewhere]) mkdirSync(one);
 writeFileSync(join(folder, 'photo.png'), png(640, 480));
 
 // ---- the page ----
-
-// { heading, kind, text, line }
-function blocksOf(text) {
-	const blocks = [];
-	let heading = '', open = null;
-	text.split('\n').forEach((line, i) => {
-		const fence = /^```(\w*)$/.exec(line);
-		if (open && fence) {
-			blocks.push(open);
-			open = null;
-		} else if (open) open.text += line + '\n';
-		else if (fence) open = { heading, kind: fence[1], text: '', line: i + 1 };
-		else heading = /^## (.*)$/.exec(line)?.[1] ?? heading;
-	});
-	assert.equal(open, null, 'a fence is not closed');
-	return blocks;
-}
 
 const blocks = blocksOf(page);
 
@@ -88,9 +68,6 @@ const asked = {
 
 const san = basename(build).startsWith('build-') ? `SAN=${basename(build).slice('build-'.length)}` : '';
 const prelude = `
-set -euo pipefail
-unset MAKEFLAGS MFLAGS MAKELEVEL
-ask() { local answer; printf '%s\\n' "$*" >&3; read -r answer <&4; [ "$answer" = ok ] || { echo "$answer" >&2; return 1; }; }
 xdg-open() { ask xdg-open "$@"; }
 systemctl() { ask systemctl "$@"; }
 sudo() {
@@ -110,63 +87,9 @@ const filled = (text) => text
 	.replaceAll('/var/lib/mypostshare/', `${server.folder}/var/`).replaceAll('@photo.png', `@${join(folder, 'photo.png')}`)
 	.replaceAll('app_…', org.app).replaceAll('key_…', spare.id).replaceAll('mps_test_…', org.test_key);
 
-const shell = spawn('bash', ['-s'], { stdio: ['pipe', 'pipe', 'pipe', 'pipe', 'pipe'], env: { ...process.env, TMPDIR: folder } });
-after(() => shell.kill());
-let said = '', ended = null;
-for (const stream of [shell.stdout, shell.stderr]) stream.setEncoding('utf8').on('data', (text) => said += text);
-shell.on('exit', (status) => ended = status);
-shell.stdin.on('error', () => {});
-const answers = [];
-createInterface({ input: shell.stdio[3] }).on('line', async (line) => {
-	const [who, ...words] = line.split(' ');
-	if (who === 'block-done') return answers.push(line);
-	const answer = await Promise.resolve().then(() => asked[who](...words)).then(() => 'ok', (error) => error.message.replaceAll('\n', ' '));
-	shell.stdio[4].write(`${answer}\n`);
-});
-shell.stdin.write(prelude);
-
-// Runs one block in the shell: what it printed.
-async function run({ heading, text }, ms = 120_000) {
-	assert.equal(ended, null, 'a block before ended the shell');
-	said = '';
-	answers.length = 0;
-	shell.stdin.write(`{\n${heading === 'Add a platform' ? `cd '${elsewhere}'\n` : ''}${filled(text)}\n}\ncd "$top"\necho block-done >&3\n`);
-	await until('the block is done', () => {
-		if (ended !== null) throw new Error(`the shell ended with ${ended}: ${said.slice(-1500)}`);
-		return answers.length > 0;
-	}, ms);
-	await new Promise((resolve) => setImmediate(resolve));
-	return said;
-}
-
-// ---- answers ----
-
-function compare(shown, got, at) {
-	if (Array.isArray(shown)) {
-		assert.ok(Array.isArray(got), `${at} is no list: ${JSON.stringify(got)}`);
-		shown.forEach((one, i) => compare(one, got[i], `${at}[${i}]`));
-	} else if (shown && typeof shown === 'object') {
-		assert.ok(got && typeof got === 'object', `${at} is no object: ${JSON.stringify(got)}`);
-		for (const [name, one] of Object.entries(shown)) {
-			assert.ok(Object.hasOwn(got, name), `${at}.${name} is not in the answer: ${JSON.stringify(got)}`);
-			compare(one, got[name], `${at}.${name}`);
-		}
-	} else if (shown === 0) {
-		assert.ok(Number.isInteger(got), `${at} is no number: ${JSON.stringify(got)}`);
-	} else if (typeof shown === 'string' && shown.includes('…')) {
-		const [head, end] = shown.split('…');
-		assert.ok(typeof got === 'string' && got.startsWith(filled(head)) && got.endsWith(end) && got !== '',
-			`${at} is ${got}, not ${shown}`);
-	} else {
-		assert.deepEqual(got, shown, at);
-	}
-}
-
-function answerOf(text) {
-	const line = text.trim().split('\n').findLast((one) => one.startsWith('{'));
-	assert.ok(line, `no answer in ${text}`);
-	return JSON.parse(line);
-}
+const shell = new Shell({ prelude, filled, asked, folder });
+after(() => shell.stop());
+const run = ({ heading, text }) => shell.run(`${heading === 'Add a platform' ? `cd '${elsewhere}'\n` : ''}${text}\ncd "$top"`);
 
 // ---- the tests ----
 
@@ -194,7 +117,7 @@ test('the states of a delivery are those of the reference', async () => {
 let last;
 for (const block of blocks.slice(1)) {
 	if (block.kind === 'sh') test(`line ${block.line}: ${block.heading}`, async () => last = await run(block));
-	else if (block.kind === 'json') test(`line ${block.line}: the answer`, () => compare(JSON.parse(block.text), answerOf(last), 'answer'));
+	else if (block.kind === 'json') test(`line ${block.line}: the answer`, () => compare(JSON.parse(block.text), answerOf(last), '', filled));
 	else test(`line ${block.line}: a block of a kind that is run`, () => assert.fail(`"${block.kind}" is neither sh nor json`));
 }
 
