@@ -25,8 +25,8 @@
  * needs_minor the oldest core that a provider can run on.  A provider built with this header runs, unchanged, on
  * every later core of version 1.
  *
- * Companions: README.md (a guide from the template to a published post), ease.h (phase tables and short names for all of this), keys (every input and result key with type
- * and unit), DESCRIPTOR.md (every key of the descriptor).
+ * Companions: README.md (a guide from the template to a published post), ease.h (phase tables and short names for all
+ * of this), keys (every input and result key with type and unit), DESCRIPTOR.md (every key of the descriptor).
  */
 #ifndef MYPOSTSHARE_PROVIDER_H
 #define MYPOSTSHARE_PROVIDER_H
