@@ -258,6 +258,17 @@ static struct jv entered(struct connect_view *v, bool *ret_oauth)
 	return json_get(root, "field");
 }
 
+/* Before a sign-in elsewhere only a name is asked for: one that leads nowhere, or to a server of another kind. */
+static const char *refused_words(const struct connect_entry *e, bool oauth)
+{
+	if (oauth && e->given)
+		return "This is not a {platform} server. Go back to {app} and name another one there.";
+	if (oauth && text_eq(e->field->type, "host"))
+		return "This is not a {platform} server. Check the name and try again.";
+	return oauth ? "{platform} knows no account of this name. Check how it is written and try again."
+		     : "{platform} did not accept this. Check it, enter it once more and try again.";
+}
+
 /* The form again, with the fault where it is entered once more; the session may begin anew. */
 static enum rc page_refused(struct connect_view *v)
 {
@@ -275,7 +286,7 @@ static enum rc page_refused(struct connect_view *v)
 	}
 	if (f.count == 0)
 		return connect_page_cause(v, "platform_not_configured");
-	f.list[at].fault = "{platform} did not accept what you entered. Check it, enter this once more and try again.";
+	f.list[at].fault = refused_words(&f.list[at], oauth);
 	connect_page_start(v, &f);
 	return RC_OK;
 }

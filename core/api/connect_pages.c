@@ -68,14 +68,23 @@ static void input(struct connect_view *v, const struct connect_entry *e, const c
 	buf_adds(v->b, ">");
 }
 
+static void fault(struct connect_view *v, const struct connect_entry *e, const char *id)
+{
+	buf_addf(v->b, "<p class=\"error\" id=\"%s-e\"><span class=\"dot\" data-status=\"failed\"></span><span>", id);
+	html_words(v, e->fault);
+	buf_adds(v->b, "</span></p>");
+}
+
 /* What the app has given is shown and not asked. */
-static void given(struct connect_view *v, const struct connect_entry *e)
+static void given(struct connect_view *v, const struct connect_entry *e, const char *id)
 {
 	buf_adds(v->b, "<dl class=\"kv boxed\"><dt>");
 	html_words(v, e->field->label);
 	buf_adds(v->b, "</dt><dd class=\"strong\">");
 	text_html(v->b, e->value);
 	buf_adds(v->b, "</dd></dl>\n");
+	if (e->fault)
+		fault(v, e, id);
 }
 
 /* Two forms may ask for the same field: ids are of the form's own. */
@@ -84,8 +93,8 @@ static void field(struct connect_view *v, const struct connect_entry *e, bool oa
 	const struct platform_field *f = e->field;
 	const char *id = oauth && connect_both(v) ? arena_printf(v->r->arena, "oauth-%s", f->name) : f->name;
 
-	if (e->given && e->fault == NULL) {
-		given(v, e);
+	if (e->given) {
+		given(v, e, id);
 		return;
 	}
 	buf_addf(v->b, "<div class=\"field\"><label for=\"%s\">", id);
@@ -94,11 +103,8 @@ static void field(struct connect_view *v, const struct connect_entry *e, bool oa
 		buf_adds(v->b, " <span class=\"subtle\">(if you need it)</span>");
 	buf_adds(v->b, "</label>");
 	input(v, e, id);
-	if (e->fault) {
-		buf_addf(v->b, "<p class=\"error\" id=\"%s-e\"><span class=\"dot\" data-status=\"failed\"></span><span>", id);
-		html_words(v, e->fault);
-		buf_adds(v->b, "</span></p>");
-	}
+	if (e->fault)
+		fault(v, e, id);
 	if (f->help[0]) {
 		buf_addf(v->b, "<p class=\"help\" id=\"%s-h\">", id);
 		html_words(v, f->help);
@@ -181,6 +187,11 @@ static void start_form(struct connect_view *v, const struct connect_fields *f)
 		buf_adds(v->b, "<input type=\"hidden\" name=\"way\" value=\"form\">\n");
 	for (int i = 0; i < f->count; i++)
 		field(v, &f->list[i], f->oauth);
+	if (second) {
+		buf_adds(v->b, "<p class=\"help\">");
+		html_words(v, "{app} does not see what you enter here; it is kept encrypted and used for {platform} only.");
+		buf_adds(v->b, "</p>\n");
+	}
 	buf_addf(v->b, "<button class=\"btn %s block\" type=\"submit\">", second ? "" : "brand");
 	html_words(v, f->oauth ? "Continue to {platform}" : "Connect {platform}");
 	buf_addf(v->b, "</button></form>%s\n", second ? "</details>" : "");

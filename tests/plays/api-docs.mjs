@@ -46,7 +46,8 @@ scene('a code that does not exist is not found', async () => {
 // ---- the document ----
 
 const kinds = {
-	string: (v) => typeof v === 'string', integer: Number.isInteger, number: (v) => typeof v === 'number', boolean: (v) => typeof v === 'boolean',
+	string: (v) => typeof v === 'string', integer: Number.isInteger, number: (v) => typeof v === 'number',
+	boolean: (v) => typeof v === 'boolean',
 	null: (v) => v === null, array: Array.isArray, object: (v) => v !== null && typeof v === 'object' && !Array.isArray(v),
 };
 
@@ -92,7 +93,8 @@ const to = { targets: [{ connectionId: org.connections.alice.id }] };
 
 scene('media', async () => {
 	const upload = operations.find(({ operationId }) => operationId === 'uploadMedia');
-	assert.deepEqual(upload.requestBody, { required: true, content: { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } } });
+	const raw = { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } };
+	assert.deepEqual(upload.requestBody, { required: true, content: raw });
 	const made = await called('uploadMedia', { altText: 'a' }, png(4, 4), { 'content-type': 'image/png', 'x-filename': 'a.png' });
 	assert.equal(made.status, 'ready');
 	await called('getMedia', { id: made.id });

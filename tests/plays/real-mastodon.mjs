@@ -21,7 +21,7 @@ test('an address that is no instance is told to the person, who stays', async ()
 	const session = await stage.session('nobody');
 	one.fault('GET /api/v2/instance', 'status', { status: 200, body: { hello: 'world' } });
 	const browser = await stage.name(session, 'https://ONE.example/about');
-	assert.match(browser.page.text, /did not accept what you entered/);
+	assert.match(browser.page.text, /This is not a Mastodon server/);
 	assert.equal(one.requests('POST', '').length, 0);
 });
 
