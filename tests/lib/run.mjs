@@ -46,7 +46,7 @@ function every() {
 		})),
 		...listed('tests/plays', '.mjs').map((name) => ({
 			name: `plays/${name}`, argv: [process.execPath, `tests/plays/${name}.mjs`], ms: (long ? 180 : 15) * MINUTE,
-			only: name.startsWith('long-'),
+			only: name.startsWith('long-'), waits: name.startsWith('real-'),
 		})),
 	];
 }
@@ -106,8 +106,12 @@ function verdicts(file, { output, status, ended }) {
 
 let passed = 0, failed = 0;
 
+const took = [];
+
 async function one(file) {
+	const begun = Date.now();
 	const result = await start(file);
+	took.push([Date.now() - begun, file.name]);
 	const lines = verdicts(file, result);
 	for (const { good, text } of lines) {
 		good ? passed++ : failed++;
@@ -122,12 +126,16 @@ rmSync(logs, { recursive: true, force: true });
 mkdirSync(logs, { recursive: true });
 const files = every().filter(wanted);
 if (!existsSync('tests/node_modules')) console.log('# tests/node_modules is missing, and some tests need it: make setup');
+// Unit programs by two; then the plays that wait for real servers more than they work, beside everything else.
+const lane = async (list) => {
+	for (let file; (file = list.shift()); ) await one(file);
+};
 const beside = files.filter((file) => file.beside);
-await Promise.all([0, 1].map(async () => {
-	for (let file; (file = beside.shift()); ) await one(file);
-}));
-for (const file of files.filter((f) => !f.beside)) await one(file);
+await Promise.all([lane(beside), lane(beside)]);
+await Promise.all([lane(files.filter((f) => !f.beside && !f.waits)), lane(files.filter((f) => f.waits))]);
 
+const slowest = took.sort(([a], [b]) => b - a).slice(0, 8).map(([ms, name]) => `${name} ${Math.round(ms / 1000)} s`);
+console.log(`# slowest: ${slowest.join(', ')}`);
 console.log(`${passed} passed, ${failed} failed${failed ? ` (output in ${logs})` : ''}`);
 if (!files.length) console.log(group ? `nothing is called ${group}` : 'nothing to run');
 process.exit(failed || !passed ? 1 : 0);
