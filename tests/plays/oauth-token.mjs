@@ -36,9 +36,11 @@ async function refused(mode, more, words) {
 
 test('O-10: a redirect is not followed', async () => {
 	for (const status of [301, 302, 303, 307, 308])
-		await refused('status', { status, headers: { location: to }, text: '' });
+		for (const location of [to, `${as.url}/elsewhere`, '/elsewhere'])	// the last two lead where we may go
+			await refused('status', { status, headers: { location }, text: '' });
 	await refused('edit', { headers: { location: to }, set: { access_token: null } });
 	assert.deepEqual(visits, []);
+	assert.deepEqual(await as.seen('/elsewhere'), []);
 });
 
 test('O-10: what is no JSON by its type holds no tokens', async () => {
@@ -105,18 +107,32 @@ test('O-33: letting go takes the tokens back there first, also when it must be a
 test('O-33: letting go while the tokens are being renewed leaves none, neither there nor here', async () => {
 	const connection = await org.connect('racing');
 	await as.expire();
-	await as.fault('/token', 'slow', { grant: 'refresh_token', ms: 1500 });
+	await as.fault('/token', 'slow', { grant: 'refresh_token', ms: 1000 });
+	await as.fault('/token/revocation', 'slow', { ms: 500 });
 	const since = (await as.token({ grant: 'refresh_token' })).length;
 	await org.post(connection.id, 'never out');
 	await until('it is being renewed', async () => (await as.token({ grant: 'refresh_token' })).length > since);
 	await made(org.live.delete(`/v1/connections/${connection.id}`), 200);
-	await until('the new tokens are taken back', async () => (await as.alive('RefreshToken', 'racing')).length === 0);
 	const grant = () => stage.db((db) => db.prepare(`SELECT g.status, g.secrets FROM auth_grant g JOIN connection c ON c.grant_id = g.id
 		WHERE c.id = ?`).get(connection.id));
 	await until('the grant is closed', () => grant().status === 'closed');
-	await throughout('no secret comes back', () => grant().secrets === null, 2000);
+	assert.equal((await as.seen('/token/revocation')).at(-1).form.token, (await as.token()).at(-1).answer.refresh_token, 'the new one');
+	await throughout('no secret comes back', () => grant().secrets === null, 500);
 	assert.deepEqual(await as.alive('RefreshToken', 'racing'), []);
 	assert.equal((await as.ledger()).filter((p) => p.text === 'never out').length, 0);
+});
+
+test('O-33: a link that is withdrawn while the code is exchanged leaves no tokens here', async () => {
+	const session = await org.session(), since = (await as.token()).length;
+	const { browser, callback } = await org.answered(session, 'withdrawn');
+	await as.fault('/token', 'slow', { ms: 700 });
+	await browser.get(callback);
+	await until('the code is being exchanged', async () => (await as.token()).length > since);
+	await made(org.live.post(`/v1/connect-sessions/${session.id}/cancel`, {}), 200);
+	await until('the answer has come', async () => (await as.token()).at(-1).status === 200);
+	const kept = () => stage.db((db) => db.prepare('SELECT g.status, g.secrets FROM auth_grant g ORDER BY g.created_at DESC LIMIT 1').get());
+	await throughout('nothing is kept', () => kept().status === 'closed' && kept().secrets === null, 800);
+	assert.equal((await org.connections()).filter((c) => c.username === 'withdrawn').length, 0);
 });
 
 await done(60_000);
