@@ -110,7 +110,7 @@ test('O-33: letting go while the tokens are being renewed leaves none, neither t
 	await as.fault('/token', 'slow', { grant: 'refresh_token', ms: 1000 });
 	await as.fault('/token/revocation', 'slow', { ms: 500 });
 	const since = (await as.token({ grant: 'refresh_token' })).length;
-	await org.post(connection.id, 'never out');
+	const tries = (await as.seen('/api/posts')).length, post = await org.post(connection.id, 'never out');
 	await until('it is being renewed', async () => (await as.token({ grant: 'refresh_token' })).length > since);
 	await made(org.live.delete(`/v1/connections/${connection.id}`), 200);
 	const grant = () => stage.db((db) => db.prepare(`SELECT g.status, g.secrets FROM auth_grant g JOIN connection c ON c.grant_id = g.id
@@ -119,7 +119,8 @@ test('O-33: letting go while the tokens are being renewed leaves none, neither t
 	assert.equal((await as.seen('/token/revocation')).at(-1).form.token, (await as.token()).at(-1).answer.refresh_token, 'the new one');
 	await throughout('no secret comes back', () => grant().secrets === null, 500);
 	assert.deepEqual(await as.alive('RefreshToken', 'racing'), []);
-	assert.equal((await as.ledger()).filter((p) => p.text === 'never out').length, 0);
+	await org.ends(post, 'blocked');
+	assert.deepEqual((await as.seen('/api/posts')).slice(tries).map((r) => r.worked), [401], 'it is not tried with the new ones');
 });
 
 test('O-33: a link that is withdrawn while the code is exchanged leaves no tokens here', async () => {
