@@ -307,7 +307,7 @@ static enum rc failed_effect(struct cx *cx, struct db_conn *c, struct op *op, in
 		instance_forget(c, op->grant.instance_id, op->row.owner.organization_id, op->grant.id, now);
 	if (text_eq(op->row.kind, "refresh"))
 		grant_lease_end(c, op->grant.id, op->id, true,
-				op->change.dead_grant ? 0 : now + backoff_ms(op->grant.refresh_failures + 3), now);
+				op->change.dead_grant ? 0 : now + backoff_ms(op->grant.refresh_failures + 1), now);
 	return RC_OK;
 }
 

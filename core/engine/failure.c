@@ -20,6 +20,7 @@
 #define KEYS_MAX 4			/* fresh keys after proven absence: then a person decides */
 #define LOOK_MAX_MS (6ll * 3600 * 1000)
 #define HOUR_MS (60 * 60 * 1000)
+#define TOKEN_WAIT_MS 100		/* the refresh itself is due first */
 #define DENIED_MS (61 * 1000)
 #define UNREADABLE "tokens_unreadable"
 #define CLOCKS_APART_MS (5 * 60 * 1000)
@@ -285,6 +286,17 @@ void outcome_fail(struct op *op, const struct action *a)
 		note_revoked(op, a);
 }
 
+/* Nothing was tried: it waits for the next refresh as long as it may be late, and is no retry. */
+static void wait_for_tokens(struct op *op, const char *message)
+{
+	int64_t now = clock_now(), wait = op->grant.refresh_at - now;
+
+	if (op->d.late_after > 0 && now > op->d.late_after)
+		failed(op, "platform_unavailable", message, NULL);
+	else
+		requeue(op, wait > 0 ? wait + TOKEN_WAIT_MS : backoff_ms(op->grant.refresh_failures + 1), "platform_unavailable", message, NULL);
+}
+
 void op_refreshed(struct op *op, bool ok)
 {
 	struct action a = {.class = "auth", .reason = "refresh_failed", .message = "the access token could not be renewed", .platform_code = ""};
@@ -302,7 +314,7 @@ void op_refreshed(struct op *op, bool ok)
 	} else if (ok) {
 		op_send(op);
 	} else if (op->publish && !op->looking && !op->accepted) {
-		retry(op, "platform_unavailable", a.message, NULL);
+		wait_for_tokens(op, a.message);
 	} else {
 		op->auth_tried = true;		/* it was, just now */
 		if (op->publish)

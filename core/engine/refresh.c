@@ -57,6 +57,12 @@ static bool is_over(const struct grant *g)
 	return text_eq(g->status, "reauth_required") || text_eq(g->status, "revoked") || text_eq(g->status, "closed");
 }
 
+/* The last refresh failed, and it is not time for the next: who comes meanwhile learns that without a request. */
+static bool cooling(const struct grant *g)
+{
+	return g->refresh_failures > 0 && g->refresh_at > clock_now();
+}
+
 /* Another may have renewed it, or learned that it is over, since this op read it: then nothing is asked again. */
 void refresh_wait(struct op *op)
 {
@@ -67,7 +73,7 @@ void refresh_wait(struct op *op)
 	if (running(op->e, op->grant.id) != NULL)
 		return;
 	there = op_reload_grant(op) && !is_over(&op->grant);
-	if (there && op->grant.token_version == version && start_alone(op->e, op->grant.id))
+	if (there && op->grant.token_version == version && !cooling(&op->grant) && start_alone(op->e, op->grant.id))
 		return;
 	op->at = OP_COMMITTING;
 	op_refreshed(op, there && op->grant.token_version != version);
