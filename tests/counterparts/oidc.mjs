@@ -19,7 +19,7 @@
 //        edit         the server does the work; members of "set" replace those of its JSON answer (null removes), and
 //                     "headers" its headers
 //        status       the server never sees it; the door answers {"status":N,"headers":{},"body":{} or "text"}
-//   {"do":"seen"}     every request so far: method path query form auth proof referer host worked status answer; worked is
+//   {"do":"seen"}     every request so far: method path query form auth proof referer host at worked status answer; worked is
 //                     the server's status, status what went out (0: nothing)
 //   {"do":"expire","kind":"AccessToken"}   every one of them is over (or AuthorizationCode, RefreshToken)
 //   {"do":"alive"}    [{kind, account, client, spent}]: the tokens that the server still knows
@@ -162,7 +162,7 @@ function noted(req, body) {
 	}
 	const entry = {
 		method: req.method, path: url.pathname, query: Object.fromEntries(url.searchParams), form, auth: req.headers.authorization, proof,
-		referer: req.headers.referer, host: req.headers.host, worked: 0, status: 0,
+		referer: req.headers.referer, host: req.headers.host, at: Date.now(), worked: 0, status: 0,
 	};
 	seen.push(entry);
 	return entry;
