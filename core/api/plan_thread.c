@@ -24,12 +24,13 @@ static struct check_options child_options(const struct plan *k, const struct pla
 	const char *common = arena_printf(k->r->arena, "options.%s", to->n.platform);
 	struct jv options = json_get(item, "options");
 
-	return (struct check_options){.child = true, .layer = {
-		{own ? options : json_get(options, to->n.platform), own ? arena_printf(k->r->arena, "%s.options", param)
-			: arena_printf(k->r->arena, "%s.options.%s", param, to->n.platform)},
-		{json_get(to->own, "options"), to->place[0] ? plan_param(k, to, "options") : common},
-		{json_get(json_get(k->body, "options"), to->n.platform), common},
-	}};
+	return (struct check_options){
+		.layer = {own ? options : json_get(options, to->n.platform), json_get(to->own, "options"),
+			json_get(json_get(k->body, "options"), to->n.platform)},
+		.param = {own ? arena_printf(k->r->arena, "%s.options", param) : arena_printf(k->r->arena, "%s.options.%s", param, to->n.platform),
+			to->place[0] ? plan_param(k, to, "options") : common, common},
+		.child = true,
+	};
 }
 
 static bool refuse_ability(const struct plan *k, const struct check *check, const char *ability, const char *what, const char *param)

@@ -24,10 +24,10 @@ static struct check_options options_of(const struct plan *k, const struct plan_t
 {
 	const char *common = arena_printf(k->r->arena, "options.%s", to->n.platform);
 
-	return (struct check_options){.layer = {
-		{json_get(to->own, "options"), to->place[0] ? plan_param(k, to, "options") : common},
-		{json_get(json_get(k->body, "options"), to->n.platform), common},
-	}};
+	return (struct check_options){
+		.layer = {json_get(to->own, "options"), json_get(json_get(k->body, "options"), to->n.platform)},
+		.param = {to->place[0] ? plan_param(k, to, "options") : common, common},
+	};
 }
 
 static const char *text_beside(const struct check *check, const struct check_options *o)

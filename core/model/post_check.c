@@ -365,7 +365,7 @@ static void say_nothing(void *arg, const struct check_issue *issue) { (void)arg;
 static int layer_of(const struct check_options *o, const struct platform_option *option)
 {
 	for (int i = 0; i < (o->child && option->once ? 1 : CHECK_LAYERS); i++)
-		if (json_type(json_get(o->layer[i].v, option->name)) != JSON_NONE)
+		if (json_type(json_get(o->layer[i], option->name)) != JSON_NONE)
 			return i;
 	return -1;
 }
@@ -379,8 +379,8 @@ static const char *option_value(const struct check *k, const struct check_option
 
 	mute.report = say_nothing;
 	if (at >= 0)
-		r.value = json_get(o->layer[at].v, option->name);
-	r.param = arena_printf(k->arena, "%s.%s", o->layer[given(r.value) ? at : 0].param, option->name);
+		r.value = json_get(o->layer[at], option->name);
+	r.param = arena_printf(k->arena, "%s.%s", o->param[given(r.value) ? at : 0], option->name);
 	if (given(r.value))
 		return read_option(&r);
 	if (option->fallback != NULL && !(o->child && option->once))
@@ -395,10 +395,10 @@ void check_options(const struct check *k, const struct check_options *o, struct 
 {
 	jsonw_object(w, "options");
 	for (int i = 0; i < (o->child ? 1 : CHECK_LAYERS); i++) {
-		if (given(o->layer[i].v) && json_type(o->layer[i].v) != JSON_OBJECT)
-			check_report(k, "field_invalid", o->layer[i].param, "options.type", "Options are an object: one member per option.");
+		if (given(o->layer[i]) && json_type(o->layer[i]) != JSON_OBJECT)
+			check_report(k, "field_invalid", o->param[i], "options.type", "Options are an object: one member per option.");
 		else
-			refuse_unknown(k, o->layer[i].v, o->layer[i].param);
+			refuse_unknown(k, o->layer[i], o->param[i]);
 	}
 	for (int i = 0; i < k->platform->option_count; i++) {
 		const char *value = option_value(k, o, &k->platform->options[i]);

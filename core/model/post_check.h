@@ -49,9 +49,12 @@ void check_media(const struct check *k, const struct check_media *items, int n, 
  * target, all targets on this platform); each may be JSON_NONE.  Values are written as texts, as providers read them;
  * a list joined by newlines; defaults filled in.  A child (an item of a thread, a comment) has what its post has, but
  * for options that are meant once, and reports nothing that its post has reported.
+ *
+ * Two arrays and not one of structs: gcc 12 under -ftrivial-auto-var-init=zero clears the padding that follows an array
+ * of padded structs over 64 bytes at the front of the struct that holds it, over what was just stored there.
  */
 #define CHECK_LAYERS 3
-struct check_options { struct { struct jv v; const char *param; } layer[CHECK_LAYERS]; bool child; };
+struct check_options { struct jv layer[CHECK_LAYERS]; const char *param[CHECK_LAYERS]; bool child; };
 void check_options(const struct check *k, const struct check_options *o, struct jsonw *w);
 
 /* What is written for an option, or "": what counts along with the text. */

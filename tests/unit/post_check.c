@@ -233,9 +233,9 @@ TEST(options_of_a_post_and_of_its_children)
 
 		cx_init(&cx, "test");
 		for (int l = 0; l < CHECK_LAYERS; l++) {
-			o.layer[l].param = "options";
+			o.param[l] = "options";
 			if (layered[i].layers[l] != NULL)
-				CHECK_INT(json_parse(&cx, &arena, layered[i].layers[l], strlen(layered[i].layers[l]), &o.layer[l].v), RC_OK);
+				CHECK_INT(json_parse(&cx, &arena, layered[i].layers[l], strlen(layered[i].layers[l]), &o.layer[l]), RC_OK);
 		}
 		buf_init(&out, 4096);
 		jsonw_init(&w, &out);
