@@ -140,7 +140,7 @@ static enum rc judge(struct plan *k, const struct delivery *d, const struct plat
 	enum rc rc = json_parse(k->r->cx, k->r->arena, d->content, strlen(d->content), &stored);
 
 	limits_overlay(&limits, n->limits, k->r->arena);
-	part.options = (struct check_options){.child = !text_eq(d->kind, "post"), .layer = {{.param = "options"}}};
+	part.options = (struct check_options){.child = !text_eq(d->kind, "post"), .param = {"options"}};
 	if (rc == RC_OK)
 		rc = merge_options(k, p, json_get(stored, "options"), &part.options.layer[0].v);
 	if (rc != RC_OK)
