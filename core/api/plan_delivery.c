@@ -142,7 +142,7 @@ static enum rc judge(struct plan *k, const struct delivery *d, const struct plat
 	limits_overlay(&limits, n->limits, k->r->arena);
 	part.options = (struct check_options){.child = !text_eq(d->kind, "post"), .param = {"options"}};
 	if (rc == RC_OK)
-		rc = merge_options(k, p, json_get(stored, "options"), &part.options.layer[0].v);
+		rc = merge_options(k, p, json_get(stored, "options"), &part.options.layer[0]);
 	if (rc != RC_OK)
 		return rc;
 	part.text = laid_over(k, "text", d->text);
