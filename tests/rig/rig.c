@@ -13,6 +13,7 @@
 #include "core/model/operation.h"
 #include "core/model/organization.h"
 #include "core/model/post_write.h"
+#include "core/sandbox/sandbox.h"
 
 #define WAIT_MS 20000
 
@@ -100,6 +101,23 @@ static bool organization_find(struct rig *r)
 	snprintf(r->app, ID_MAX, "%s", db_text(s, 1));
 	snprintf(r->end_user, ID_MAX, "%s", db_text(s, 2));
 	return true;
+}
+
+void rig_begin(struct rig *r, const char *name)
+{
+	struct sandbox *sandbox;
+	char path[256];
+	struct cx cx;
+
+	snprintf(r->folder, sizeof r->folder, "/tmp/mps-%s-XXXXXX", name);
+	cx_init(&cx, "test");
+	if (mkdtemp(r->folder) == NULL)
+		rig_die(__FILE__, __LINE__, "no folder %s", r->folder);
+	snprintf(path, sizeof path, "%s/sandbox", r->folder);
+	if (sandbox_open(&cx, &(struct sandbox_config){"127.0.0.1:0", path, NULL}, &sandbox) != RC_OK)
+		rig_die(__FILE__, __LINE__, "%s", cx.words);
+	snprintf(r->sandbox_url, sizeof r->sandbox_url, "http://127.0.0.1:%d", sandbox_port(sandbox));
+	rig_conf(r);
 }
 
 void rig_open(struct rig *r)

@@ -8,13 +8,11 @@
 #include <sys/socket.h>
 
 #include "core/base/clock.h"
-#include "core/sandbox/sandbox.h"
 #include "tests/rig/visit.h"
 
 #define HOUR_MS (3600 * 1000ll)
 
 static struct rig rig;
-static struct sandbox *sandbox;
 static char silent[32];		/* "127.0.0.1:PORT": takes connections and never answers */
 
 static void silent_open(void)
@@ -31,19 +29,11 @@ static void silent_open(void)
 static void setup(void)
 {
 	const char **allow;
-	struct cx cx;
-	char path[256];
 
 	if (rig.engine != NULL)
 		return;
 	silent_open();
-	snprintf(rig.folder, sizeof rig.folder, "/tmp/mps-limits-XXXXXX");
-	CHECK(mkdtemp(rig.folder) != NULL);
-	cx_init(&cx, "test");
-	snprintf(path, sizeof path, "%s/sandbox", rig.folder);
-	CHECK_INT(sandbox_open(&cx, &(struct sandbox_config){"127.0.0.1:0", path, NULL}, &sandbox), RC_OK);
-	snprintf(rig.sandbox_url, sizeof rig.sandbox_url, "http://127.0.0.1:%d", sandbox_port(sandbox));
-	rig_conf(&rig);
+	rig_begin(&rig, "limits");
 	rig_instances(&rig);
 	allow = arena_array(&rig.conf.arena, const char *, 3);
 	allow[0] = rig.conf.allow[0];

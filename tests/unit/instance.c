@@ -6,26 +6,15 @@
 
 #include "core/base/clock.h"
 #include "core/model/connection.h"
-#include "core/sandbox/sandbox.h"
 #include "tests/rig/visit.h"
 
 static struct rig rig;
-static struct sandbox *sandbox;
 
 static void setup(void)
 {
-	struct cx cx;
-	char path[256];
-
 	if (rig.engine != NULL)
 		return;
-	snprintf(rig.folder, sizeof rig.folder, "/tmp/mps-instance-XXXXXX");
-	CHECK(mkdtemp(rig.folder) != NULL);
-	cx_init(&cx, "test");
-	snprintf(path, sizeof path, "%s/sandbox", rig.folder);
-	CHECK_INT(sandbox_open(&cx, &(struct sandbox_config){"127.0.0.1:0", path, NULL}, &sandbox), RC_OK);
-	snprintf(rig.sandbox_url, sizeof rig.sandbox_url, "http://127.0.0.1:%d", sandbox_port(sandbox));
-	rig_conf(&rig);
+	rig_begin(&rig, "instance");
 	rig_instances(&rig);
 	rig_open(&rig);
 }
