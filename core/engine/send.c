@@ -19,20 +19,24 @@
 
 /* ---- where it may go -------------------------------------------------------------------------------- */
 
-static bool host_matches(const char *pattern, const char *host)
+/* "api.example.com", "*.example.com", "api.example.com:8443": without a port it is 443. */
+static bool host_matches(const char *pattern, const char *host, int port)
 {
-	size_t n = strlen(host), m;
+	size_t n = strlen(host), m = strcspn(pattern, ":");
+	bool below = text_starts(pattern, "*.");
+	int64_t wanted = 443;
 
-	if (!text_starts(pattern, "*."))
-		return text_eq(pattern, host);
-	m = strlen(pattern + 1);	/* ".example.com" */
-	return n > m && text_eq(host + n - m, pattern + 1);
+	if (pattern[m] == ':' && !text_int(pattern + m + 1, &wanted))
+		return false;
+	if (below)
+		pattern++, m--;		/* ".example.com" */
+	return wanted == port && (below ? n > m : n == m) && memcmp(host + n - m, pattern, m) == 0;
 }
 
-static bool listed(const char *const *patterns, const char *host)
+static bool listed(const char *const *patterns, const char *host, int port)
 {
 	for (int i = 0; patterns != NULL && patterns[i] != NULL; i++)
-		if (host_matches(patterns[i], host))
+		if (host_matches(patterns[i], host, port))
 			return true;
 	return false;
 }
@@ -41,7 +45,10 @@ static bool may_roam(const struct op *op)
 {
 	static const char *const kinds[] = {"register", "authorize", "exchange", "identify", NULL};
 
-	return op->platform->user_hosts && listed(kinds, op->row.kind);
+	for (int i = 0; op->platform->user_hosts && kinds[i] != NULL; i++)
+		if (text_eq(kinds[i], op->row.kind))
+			return true;
+	return false;
 }
 
 static void bare_host(const char *address, char *out, size_t n)
@@ -86,7 +93,7 @@ static bool stand_in(struct op *op, const char *host, struct buf *url, bool brow
 }
 
 /* Whether it may be reached, and in which class the request goes. */
-static bool reachable(struct op *op, const char *host, enum http_egress *ret)
+static bool reachable(struct op *op, const char *host, int port, enum http_egress *ret)
 {
 	char account[256] = "", auth[256] = "";
 
@@ -94,11 +101,11 @@ static bool reachable(struct op *op, const char *host, enum http_egress *ret)
 		bare_host(op->account_host, account, sizeof account);
 	if (op->auth_host != NULL)
 		bare_host(op->auth_host, auth, sizeof auth);
-	if (listed(op->platform->hosts, host))
+	if (listed(op->platform->hosts, host, port))
 		*ret = op->platform->sandbox ? HTTP_OWN : HTTP_PROVIDER;
 	else if ((account[0] != '\0' && text_eq(host, account)) || (auth[0] != '\0' && text_eq(host, auth)))
 		*ret = op->platform->user_hosts ? HTTP_USER : HTTP_PROVIDER;
-	else if (listed(op->platform->answer_hosts, host))
+	else if (listed(op->platform->answer_hosts, host, port))
 		*ret = HTTP_PROVIDER;
 	else if (may_roam(op))
 		*ret = HTTP_USER;
@@ -116,7 +123,7 @@ static const char *egress_of(struct op *op, struct buf *url, enum http_egress *r
 	cx_init(&cx, "engine");
 	if (http_url_host(&cx, buf_text(url), host, sizeof host) != RC_OK)
 		return arena_text(&op->arena, cx.words);
-	if (!reachable(op, host, ret))
+	if (!reachable(op, host, http_url_port(buf_text(url)), ret))
 		return arena_printf(&op->arena, "the provider may not reach host %s: its descriptor does not list it", host);
 	if (stand_in(op, host, url, false) && *ret == HTTP_USER)	/* no longer what a person named */
 		*ret = HTTP_PROVIDER;

@@ -87,6 +87,7 @@ enum rc http_url_check(struct cx *cx, const struct http_config *config, enum htt
 
 /* Host (lower case, without port) and origin of a URL, by the same parser that sends it. */
 enum rc http_url_host(struct cx *cx, const char *url, char *host, size_t host_size);
+int http_url_port(const char *url);	/* 0: it cannot be read */
 
 /* An HTTP date ("Mon, 23 Nov 2026 19:21:01 GMT") in milliseconds; 0: it is none. */
 int64_t http_date(const char *text);

@@ -391,3 +391,14 @@ enum rc http_url_host(struct cx *cx, const char *url, char *host, size_t host_si
 	snprintf(host, host_size, "%s", p.host);
 	return RC_OK;
 }
+
+int http_url_port(const char *url)
+{
+	char words[HTTP_WORDS_SIZE];
+	struct parsed p = { 0 };
+
+	if (!url_parse(url, &p, words))
+		return 0;
+	curl_url_cleanup(p.url);
+	return (int)p.port;
+}

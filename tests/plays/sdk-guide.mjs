@@ -17,7 +17,7 @@ import { Browser } from '../lib/http.mjs';
 import { Shell, answerOf, blocksOf, compare } from '../lib/page.mjs';
 import { run } from '../lib/process.mjs';
 import { build, freePort, startServer } from '../lib/server.mjs';
-import { after, done, test } from '../lib/test.mjs';
+import { after, done, test, until } from '../lib/test.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'mps-guide-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -127,6 +127,31 @@ test('try is not content with another answer, and a misspelt key of the descript
 		mypostshare reload example || mypostshare providers`);
 	assert.match(words, /media\.max_item/);
 	assert.match(words, /"version": ?"0\.2"/, 'the old one goes on serving');
+});
+
+// Builds a variant of the template, loads it and connects with it: the page at the end.
+async function connected_with(change) {
+	shaped('variant.c', change);
+	const words = await shell.run(`make -s PLUGIN=variant SOURCES=variant.c
+		sudo install -m 0755 variant.so /opt/mypostshare/plugins/example.so; mypostshare reload example`);
+	assert.match(words, /loaded/);
+	const session = (await org.live.post('/v1/connect-sessions', {
+		externalUserId: 'user-1', platform: 'example', redirectUrl: 'https://app.example.com/done',
+	})).json;
+	const browser = new Browser();
+	await browser.get(session.connectUrl);
+	await browser.submit({ key: 'robin' });
+	await browser.follow(server.url);
+	return browser;
+}
+
+test('a port belongs to the host: what hosts does not list is not reached', async () => {
+	const api = (text) => text.replace('https://api.example.com/v1', 'https://api.example.com:8443/v1');
+	shell.process.stdin.write(`python3 platform.py ${platform} &\n`);
+	await until('the platform is there again', () => fetch(`http://127.0.0.1:${platform}/posts`).then(() => true, () => false));
+	assert.equal((await connected_with(api)).location, null);
+	const listed = (text) => api(text).replace('\\"hosts\\":[\\"api.example.com\\"]', '\\"hosts\\":[\\"api.example.com:8443\\"]');
+	assert.match((await connected_with(listed)).location, /status=success/);
 });
 
 await done(180_000);

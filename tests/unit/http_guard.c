@@ -277,6 +277,9 @@ TEST(the_host_of_a_url)
 	cx_init(&cx, "test");
 	CHECK_INT(http_url_host(&cx, "https://a@example.com/", host, sizeof(host)), RC_INVALID);
 	CHECK_STR(host, "[2001:db8::1]");
+	CHECK_INT(http_url_port("https://example.com:8443/x"), 8443);
+	CHECK_INT(http_url_port("https://example.com/x"), 443);
+	CHECK_INT(http_url_port("https://example.com:99999/"), 0);
 }
 
 TEST(refusals_do_not_repeat_secrets)
