@@ -87,7 +87,8 @@ const stands = (pattern, key) => {
 };
 
 // What a connect session and its form hand on is stored as JSON by the model: { "oauth": { "state": ... } }.
-const literals = new Set([...(sources('core/model') + sources('core/api')).matchAll(/"([a-z_.]+)(?:"|\.%)/g)].flatMap((m) => m[1].split('.')));
+const strings = (sources('core/model') + sources('core/api')).matchAll(/"([a-z_.]+)(?:"|\.%)/g);
+const literals = new Set([...strings].flatMap((m) => m[1].split('.')));
 const written = (key) => key.split('.').filter((one) => !['N', 'NAME'].includes(one)).every((one) => literals.has(one));
 // What nothing gives yet.
 const ungiven = [];

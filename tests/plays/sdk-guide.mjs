@@ -109,7 +109,9 @@ test('what the page promised is what was seen', async () => {
 	assert.ok(server.alive);
 });
 
-const shaped = (name, change) => writeFileSync(join(work, 'example', name), change(readFileSync(join(work, 'example', 'template.c'), 'utf8')));
+const shaped = (name, change) => {
+	writeFileSync(join(work, 'example', name), change(readFileSync(join(work, 'example/template.c'), 'utf8')));
+};
 
 test('make check names what a provider may not import', async () => {
 	shaped('worse.c', (text) => text.replace('static mps_next failed(mps_op *op)\n{', 'int system(const char *);\n$&\n\tsystem("true");'));
