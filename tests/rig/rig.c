@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/clock.h"
 #include "core/base/text.h"
@@ -32,6 +33,19 @@ void rig_die(const char *file, int line, const char *words, ...)
 
 /* ---- store and engine -------------------------------------------------------------------------------------- */
 
+const char *rig_build(void)
+{
+	static char build[300];
+	ssize_t n = readlink("/proc/self/exe", build, sizeof build - 1);	/* BUILD/unit/NAME */
+
+	if (n <= 0)
+		rig_die(__FILE__, __LINE__, "/proc/self/exe cannot be read");
+	build[n] = '\0';
+	for (int i = 0; i < 2; i++)
+		*strrchr(build, '/') = '\0';
+	return build;
+}
+
 void rig_conf(struct rig *r)
 {
 	struct conf *c = &r->conf;
@@ -40,8 +54,8 @@ void rig_conf(struct rig *r)
 	c->data_folder = arena_printf(&c->arena, "%s/data", r->folder);
 	c->key_file = arena_printf(&c->arena, "%s/master.key", r->folder);
 	c->create_key = 1;
-	c->provider_folder = getenv("MPS_PLUGINS") ? getenv("MPS_PLUGINS") : "build/plugins";
-	c->host_program = getenv("MPS_HOST") ? getenv("MPS_HOST") : "build/libexec/mypostshare-host";
+	c->provider_folder = getenv("MPS_PLUGINS") ? getenv("MPS_PLUGINS") : arena_printf(&c->arena, "%s/plugins", rig_build());
+	c->host_program = getenv("MPS_HOST") ? getenv("MPS_HOST") : arena_printf(&c->arena, "%s/libexec/mypostshare-host", rig_build());
 	c->allow = arena_array(&c->arena, const char *, 1);
 	c->in_flight = 1000;
 	c->claim_batch = 200;

@@ -44,6 +44,7 @@ struct rig {
 	char organization[ID_MAX], app[ID_MAX], end_user[ID_MAX];	/* the last one made; connect uses it */
 };
 
+const char *rig_build(void);			/* the folder of the build that this program belongs to */
 void rig_begin(struct rig *r, const char *name);	/* a folder of this name, the sandbox in this process, rig_conf */
 void rig_conf(struct rig *r);			/* fills conf with what tests want; change it before rig_open */
 void rig_open(struct rig *r);			/* store and engine in r->folder; makes an organization if there is none */

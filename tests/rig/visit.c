@@ -30,17 +30,11 @@ void rig_loopback(struct rig *r)
 void rig_instances(struct rig *r)
 {
 	struct conf *c = &r->conf;
-	char command[1200], build[300];
-	ssize_t n = readlink("/proc/self/exe", build, sizeof build - 1);	/* BUILD/unit/NAME */
-
-	MUST(n > 0);
-	build[n] = '\0';
-	*strrchr(build, '/') = '\0';
-	*strrchr(build, '/') = '\0';
+	char command[1200];
 
 	rig_loopback(r);
 	snprintf(command, sizeof command, "mkdir -p '%s/plugins' && cp '%s/sandbox.so' '%s/tests/plugins/instance.so' '%s/plugins'", r->folder,
-		 c->provider_folder, build, r->folder);
+		 c->provider_folder, rig_build(), r->folder);
 	c->provider_folder = arena_printf(&c->arena, "%s/plugins", r->folder);
 	MUST(system(command) == 0);
 }
