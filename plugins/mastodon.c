@@ -34,7 +34,7 @@ static const char descriptor[] = "{"
 		"\"gif\":{\"mime\":[\"image/gif\"],\"max_bytes\":16777216,\"max_pixels\":33177600},"
 		"\"video\":{\"mime\":[\"video/mp4\",\"video/webm\",\"video/quicktime\"],\"max_bytes\":103809024,\"max_pixels\":8294400,"
 			"\"max_frame_rate\":120}},"
-	"\"capabilities\":{\"text\":true,\"images\":true,\"video\":true,\"threads\":true,\"first_comment\":true,\"delete\":true,"
+	"\"capabilities\":{\"text\":true,\"images\":true,\"video\":true,\"threads\":true,\"first_comment\":true,\"delete\":true,\"edit\":true,"
 		"\"alt_text\":true},"
 	"\"options\":["
 		"{\"name\":\"visibility\",\"label\":\"Visible to\",\"type\":\"enum\",\"values\":[\"public\",\"unlisted\",\"private\",\"direct\"],"
@@ -493,7 +493,9 @@ static const struct mps_phase publish[] = {
 	{ NULL, NULL }
 };
 static const struct mps_phase edit[] = {
-	{ "start", edit_start }, { "read", edit_read }, { "edited", edit_edited }, { NULL, NULL }
+	{ "start", edit_start },
+	{ "uploaded", publish_uploaded }, { "media_poll", publish_media_poll }, { "media_polled", publish_media_polled },
+	{ "read", edit_read }, { "edited", edit_edited }, { NULL, NULL }
 };
 static const struct mps_phase removal[] = { { "start", remove_start }, { "removed", remove_removed }, { NULL, NULL } };
 

@@ -5,6 +5,7 @@
  * irreversible request leaves.  Media that no status names are thrown away by the instance after a day.
  */
 static mps_next status_send(mps_op *op);
+static mps_next status_read(mps_op *op);
 
 /* --- media ------------------------------------------------------------------------------------------------------- */
 
@@ -27,6 +28,8 @@ static mps_next upload(mps_op *op)
 	int64_t n = mps_int(mps_get(op, "uploaded"), 0);
 	mps_req *r;
 
+	if (n >= media_count(op) && mps_is(mps_kind(op), "edit"))
+		return status_read(op);
 	if (n >= media_count(op)) {
 		r = own_statuses(op, "1");
 		return r ? mps_send(op, r, MPS_SAFE, "anchored") : status_send(op);
@@ -206,27 +209,44 @@ static mps_req *status_request(mps_op *op, const char *method)
 	return r;
 }
 
-/* The media that it has must be named again, or they are taken from it. */
+/* Media that it keeps must be named again, or they are taken from it: it is read first, in any case for what an edit
+ * cannot change. */
+static mps_next status_read(mps_op *op) { return mps_send(op, status_request(op, "GET"), MPS_SAFE, "read"); }
+
 static mps_next edit_start(mps_op *op)
 {
-	return mps_send(op, status_request(op, "GET"), MPS_SAFE, "read");
+	if (!*mps_input(op, "media.kept") && media_count(op) > 0 && *option(op, "poll_options"))
+		return publish_start(op);
+	return *mps_input(op, "media.kept") ? status_read(op) : upload(op);
 }
 
+static void put_media(mps_op *op, mps_req *r)
+{
+	int kept = *mps_input(op, "media.kept") != '\0';
+	int64_t count = kept ? mps_json_count(op, "media_attachments") : media_count(op);
+
+	if (count == 0)
+		return;
+	mps_json_array(r, "media_ids");
+	for (int64_t n = 0; n < count; n++)
+		mps_json_text(r, "", kept ? mps_json(op, mps_at(op, "media_attachments.", n, ".id")) : media_id(op, n));
+	mps_json_close(r);
+}
+
+/* The whole content is put in its place, so it may be put there again. */
 static mps_next edit_read(mps_op *op)
 {
-	mps_req *r = status_request(op, "PUT");
-	int32_t count = mps_json_count(op, "media_attachments");
+	const char *visibility = mps_json(op, "visibility");
+	mps_req *r;
 
 	if (mps_status(op) != 200)
 		return fail_with(op);
+	if (*visibility && *option(op, "visibility") && !mps_is(visibility, option(op, "visibility")))
+		return mps_fail(op, MPS_REJECTED, "visibility_fixed", "", "Who sees a post cannot be changed once it is published.");
+	r = status_request(op, "PUT");
 	mps_json_object(r, "");
 	put_content(op, r);
-	if (count > 0) {
-		mps_json_array(r, "media_ids");
-		for (int32_t i = 0; i < count; i++)
-			mps_json_text(r, "", mps_json(op, mps_at(op, "media_attachments.", i, ".id")));
-		mps_json_close(r);
-	}
+	put_media(op, r);
 	mps_json_close(r);
 	return mps_send(op, r, MPS_SAFE, "edited");
 }

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { startStage } from '../lib/mastodon.mjs';
+import { png } from '../lib/samples.mjs';
 import { after, done, test } from '../lib/test.mjs';
 import { until } from '../lib/wait.mjs';
 
@@ -193,6 +194,29 @@ test('a published status is removed again', async () => {
 	const delivery = await stage.once(await stage.post('ada', 'goes away'), one, 'goes away');
 	await stage.call('POST', `/v1/deliveries/${delivery.id}/unpublish`, {});
 	await until('it is gone', () => one.ledger('goes away').length === 0);
+});
+
+test('a published status is edited, though an answer is lost, with its media and with others, and removed', async () => {
+	const media = [(await stage.file(png(20, 20, 21), 'image/png', 'one.png')).id];
+	const { id } = await stage.once(await stage.post('ada', 'to be edited', { media: [{ mediaId: media[0] }] }), one, 'to be edited');
+	const [status] = one.ledger('to be edited'), [picture] = status.media;
+	const edit = async (body, ending = 'done') => {
+		const operation = await stage.call('PATCH', `/v1/deliveries/${id}?wait=30`, body);
+		assert.deepEqual([operation.kind, operation.status], ['edit', ending], JSON.stringify(operation.error));
+		return operation;
+	};
+	const puts = () => one.requests('PUT', `/api/v1/statuses/${status.id}`).length;
+	one.fault('PUT /api/v1/statuses/*', 'lost_after');
+	await edit({ text: 'edited once', options: { spoiler_text: 'careful' } });
+	assert.ok(puts() >= 2, `${puts()} requests`);
+	assert.deepEqual([status.text, status.spoiler_text, status.media], ['edited once', 'careful', [picture]]);
+	await edit({ media: [{ mediaId: (await stage.file(png(21, 21, 22), 'image/png', 'two.png')).id }] });
+	assert.deepEqual([status.text, status.spoiler_text, status.media.length], ['edited once', 'careful', 1]);
+	assert.notEqual(status.media[0], picture);
+	assert.equal((await edit({ options: { visibility: 'direct' } }, 'failed')).error.code, 'platform_rejected');
+	assert.deepEqual([one.ledger().filter((s) => s.id === status.id).length, status.visibility], [1, 'public']);
+	await stage.call('POST', `/v1/deliveries/${id}/unpublish?wait=30`, {});
+	assert.equal(status.deleted, true);
 });
 
 // ---- kills ----

@@ -11,6 +11,7 @@
  *   thread CONNECTION N TEXT           the post, N further items and a comment: texts TEXT, "TEXT 2", "TEXT 3", "TEXT c"
  *   many CONNECTION N TEXT             N of them in one commit, each with its number behind the text
  *   cancel DELIVERY | edit DELIVERY TEXT
+ *   change DELIVERY TEXT               of what is published: "ok OPERATION"
  *   rest MS                            until nothing is due or under way; the clock jumps over the waits
  *   stats                              "ok SENDS PUBLISHED STEPS ACTIVE"
  *
@@ -207,6 +208,20 @@ static void edit(const char *words)
 	printf(rig_try(&rig, edit_write, (void *)(uintptr_t)words) ? "ok\n" : "error claimed\n");
 }
 
+static void change(const char *words)
+{
+	char delivery[ID_MAX];
+	struct rig_edit k = {.delivery = delivery, .text = strchr(words, ' ') + 1};
+
+	snprintf(delivery, sizeof delivery, "%.*s", (int)strcspn(words, " "), words);
+	if (!rig_try(&rig, rig_edit_write, &k)) {
+		printf("error not stored\n");
+		return;
+	}
+	engine_wake(rig.engine);
+	printf("ok %s\n", k.operation);
+}
+
 /* ---- the rest of the table --------------------------------------------------------------------------------- */
 
 static void do_connect(const char *words)
@@ -300,7 +315,7 @@ static void quit(const char *words)
 
 static const struct { const char *name; void (*run)(const char *words); } commands[] = {
 	{"connect", do_connect}, {"visit", visit}, {"clone", do_clone}, {"organization", organization}, {"reload", reload}, {"wake", wake},
-	{"warp", do_warp}, {"post", post}, {"thread", thread}, {"many", many}, {"cancel", cancel}, {"edit", edit}, {"rest", rest},
+	{"warp", do_warp}, {"post", post}, {"thread", thread}, {"many", many}, {"cancel", cancel}, {"edit", edit}, {"change", change}, {"rest", rest},
 	{"stats", stats}, {"quit", quit},
 };
 
