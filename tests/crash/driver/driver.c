@@ -315,8 +315,8 @@ static void quit(const char *words)
 
 static const struct { const char *name; void (*run)(const char *words); } commands[] = {
 	{"connect", do_connect}, {"visit", visit}, {"clone", do_clone}, {"organization", organization}, {"reload", reload}, {"wake", wake},
-	{"warp", do_warp}, {"post", post}, {"thread", thread}, {"many", many}, {"cancel", cancel}, {"edit", edit}, {"change", change}, {"rest", rest},
-	{"stats", stats}, {"quit", quit},
+	{"warp", do_warp}, {"post", post}, {"thread", thread}, {"many", many}, {"cancel", cancel}, {"edit", edit}, {"change", change},
+	{"rest", rest}, {"stats", stats}, {"quit", quit},
 };
 
 static void obey(char *line)
