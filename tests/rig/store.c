@@ -199,7 +199,7 @@ const char *stage_judge(const struct stage *s, const char *store, const char *ma
 	MUST(l.n < 20000);
 	qsort(l.rows, (size_t)l.n, sizeof *l.rows, by_text);
 	MUST(sqlite3_prepare_v2(raw, "SELECT d.state, d.text, d.remote_id, p.status, (SELECT COUNT(*) FROM event WHERE type = 'delivery.published'"
-		" AND instr(data, d.id) > 0) FROM delivery d JOIN post p ON p.id = d.post_id", -1, &q, NULL) == SQLITE_OK);
+		" AND json_extract(data, '$.object.id') = d.id) FROM delivery d JOIN post p ON p.id = d.post_id", -1, &q, NULL) == SQLITE_OK);
 	while (fits && sqlite3_step(q) == SQLITE_ROW) {
 		rows++;
 		fits = row_fits(&l, q, words, sizeof words);

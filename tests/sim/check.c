@@ -260,7 +260,7 @@ void check_all(void)
 
 static int64_t events(struct db_conn *c, const char *type, const char *id)
 {
-	return db_number(c, 0, "SELECT COUNT(*) FROM event WHERE type = ?1 AND data LIKE '%' || ?2 || '%'", "ss", type, id);
+	return db_number(c, 0, "SELECT COUNT(*) FROM event WHERE type = ?1 AND json_extract(data, '$.object.id') = ?2", "ss", type, id);
 }
 
 /* Every end was told, once. */
