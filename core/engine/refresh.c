@@ -12,6 +12,14 @@
 #define EARLY_MS (60 * 1000)
 #define DUE_MAX 50
 
+/* How long before its end a token is not used any more: a fifth of a short life, or it would be renewed at every use. */
+static int64_t early(const struct grant *g)
+{
+	int64_t fifth = (g->expires_at - g->refreshed_at) / 5;
+
+	return fifth >= 0 && fifth < EARLY_MS ? fifth : EARLY_MS;
+}
+
 bool refresh_needed(const struct op *op, int64_t now)
 {
 	static const char *const own[] = {"register", "authorize", "exchange", "refresh", NULL};
@@ -20,7 +28,7 @@ bool refresh_needed(const struct op *op, int64_t now)
 		if (text_eq(own[i], op->row.kind))
 			return false;
 	return op->has_grant && op->target == NULL && op->grant.refreshable && op->grant.expires_at > 0 &&
-	       now > op->grant.expires_at - EARLY_MS;
+	       now > op->grant.expires_at - early(&op->grant);
 }
 
 static struct op *running(struct engine *e, const char *grant_id)

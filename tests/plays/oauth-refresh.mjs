@@ -136,6 +136,15 @@ test('O-23: while the server is away posts wait, nobody is asked, and then they 
 	assert.equal(await posted('while away'), 10);
 });
 
+test('O-24: a token of a short life is not renewed at every use', async () => {
+	await as.fault('/token', 'edit', { set: { expires_in: 55 } });
+	const calls = await during(async () => {
+		const connection = await org.connect('short');
+		for (const text of ['short one', 'short two']) await org.ends(await org.post(connection.id, text), 'published');
+	});
+	assert.deepEqual(calls, []);
+});
+
 test('O-25: an answer without a refresh token keeps the old one', async () => {
 	const connection = await org.connect('keeps');
 	const last = async () => (await refreshes()).at(-1);
