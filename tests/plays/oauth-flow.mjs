@@ -9,7 +9,7 @@ import { back, made, startOauth } from '../lib/oauth.mjs';
 import { after, done, test } from '../lib/test.mjs';
 
 const stage = await startOauth();
-after(() => stage.stop());
+after(() => stage.stop('SIGTERM'));
 const { as, server } = stage;
 const org = await stage.organization('Northpeak');
 const other = await stage.organization('Southpeak');
