@@ -158,6 +158,18 @@ static void branding_check(struct api_request *r)
 		api_issue(r, "field_invalid", "branding.logoUrl", "The logo must have an https URL.");
 }
 
+/* Where an instance is asked for, its address is the one thing that an app can say beforehand. */
+static void option_check(struct api_request *r, const char *platform, const char *key, struct jv value)
+{
+	PLATFORM_AUTO const struct platform *p = platforms_take(r->api->platforms, platform);
+	const char *at = arena_printf(r->arena, "platformOptions.%s.%s", platform, key);
+
+	if (p != NULL && p->host_field != NULL && !text_eq(key, "instanceUrl"))
+		api_issue(r, "unknown_field", at, "%s is not a field here; did you mean instanceUrl?", key);
+	else if (json_text(value) == NULL || strlen(json_text(value)) > 2000)
+		api_issue(r, "field_invalid", at, "%s must be a text, a number or a flag.", key);
+}
+
 /* Texts, numbers and flags of the session's own platform, and nothing else. */
 static void options_check(struct api_request *r, const char *platform)
 {
@@ -171,11 +183,12 @@ static void options_check(struct api_request *r, const char *platform)
 		return;
 	}
 	for (size_t i = 0; json_member(all, i, &key, &own); i++) {
-		if (!text_eq(key, platform) || json_type(own) != JSON_OBJECT)
+		if (!text_eq(key, platform) || json_type(own) != JSON_OBJECT) {
 			api_issue(r, "field_invalid", "platformOptions", "platformOptions holds one object, named %s.", platform);
-		for (size_t j = 0; json_type(own) == JSON_OBJECT && json_member(own, j, &key, &value); j++)
-			if (json_text(value) == NULL || strlen(json_text(value)) > 2000)
-				api_issue(r, "field_invalid", "platformOptions", "%s must be a text, a number or a flag.", key);
+			continue;
+		}
+		for (size_t j = 0; json_member(own, j, &key, &value); j++)
+			option_check(r, platform, key, value);
 	}
 }
 

@@ -158,7 +158,7 @@ static void check_array(struct error_more *m, const struct field *f, struct jv v
 		if (f->fields->name && !*f->fields->name)
 			check_value(m, f->fields, json_at(v, i), at);
 		else if (json_type(json_at(v, i)) != JSON_OBJECT)
-			error_issue(m, "field_invalid", at, "%s must be an object.", at);
+			error_issue(m, "field_invalid", at, "%s must be an object, as {\"%s\": ...}.", at, f->fields->name);
 		else
 			check_object(m, f->fields, json_at(v, i), at);
 	}

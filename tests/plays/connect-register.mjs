@@ -99,6 +99,12 @@ test('a server that the app names is shown and not asked for, and no second app 
 	assert.equal(await apps(), 1);
 });
 
+test('an option of another name is refused, not dropped', async () => {
+	const body = { externalUserId: 'ada', platform: 'instance', redirectUrl: back, platformOptions: { instance: { instance: 'a.example' } } };
+	const { status, json: { error } } = await org.live.post('/v1/connect-sessions', body);
+	assert.deepEqual([status, error.code, error.param], [422, 'unknown_field', 'platformOptions.instance.instance']);
+});
+
 test('a name that is no server is asked for, with what was given', async () => {
 	const s = await session({ platformOptions: { instance: { instanceUrl: 'my server' } } });
 	const browser = await begun(s);

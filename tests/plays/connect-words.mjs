@@ -92,7 +92,9 @@ test('bluesky: the second way is folded, and tells what becomes of the app passw
 });
 
 for (const handle of ['nobody.test', '@x', 'Ada Lovelace'])
-	test(`bluesky, a name that nobody has: ${handle}`, async () =>
-		seen(await named('bluesky', 'oauth-identifier', handle), `bluesky-${handle.replaceAll(/\W/g, '-')}`, /Bluesky knows no account of this name/));
+	test(`bluesky, a name that nobody has: ${handle}`, async () => {
+		const page = await named('bluesky', 'oauth-identifier', handle);
+		await seen(page, `bluesky-${handle.replaceAll(/\W/g, '-')}`, /Bluesky knows no account of this name/);
+	});
 
 await done(120_000);

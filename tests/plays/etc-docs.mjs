@@ -24,7 +24,8 @@ test('the example, without its marks, is taken', () => {
 	mkdirSync(join(folder, 'etc/providers.d'), { recursive: true });
 	writeFileSync(join(folder, 'etc/mypostshare.ini'), '');
 	writeFileSync(join(folder, 'etc/providers.d/example.ini'), `${ini}\n`);
-	const run = () => execFileSync(join(build, 'mypostshare'), ['--config', join(folder, 'etc/mypostshare.ini'), 'check-config'], { stdio: 'pipe' });
+	const words = ['--config', join(folder, 'etc/mypostshare.ini'), 'check-config'];
+	const run = () => execFileSync(join(build, 'mypostshare'), words, { stdio: 'pipe' });
 	run();
 	writeFileSync(join(folder, 'etc/providers.d/example.ini'), `${ini}\nclient_idd = x\n`);
 	assert.throws(run, /client_idd/, 'what is wrong in it is told');
