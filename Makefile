@@ -8,6 +8,8 @@ B       := build$(if $(SAN),-$(SAN))$(if $(FAIL),-fail)
 PKGS    := sqlite3 libcurl libsodium inih libcrypto
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
            -Wformat=2 -Wwrite-strings $(if $(CI),-Werror)
+# Trap of gcc 12.2 with auto-var-init: where a struct holds an array of structs that hold structs with padding, followed by
+# a smaller member, filling it in full by an initializer clears "padding" at the wrong place.  Use parallel arrays there.
 HARDEN  := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -ftrivial-auto-var-init=zero \
            $(if $(SAN),,-D_FORTIFY_SOURCE=3)
 SANFLAG := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
