@@ -319,7 +319,7 @@ void connect_failed(struct op *op, const char *code, const char *message, bool d
 	if (edit_is(op))
 		code = edit_code(op, code, &message);
 	snprintf(op->cx.words, sizeof op->cx.words, "%s", message);
-	op->row.error = op_error(op, code, message, NULL, !dead);
+	op->row.error = op_error(op, code, message, NULL, edit_is(op) ? edit_retryable(code) : !dead);
 	op->row.due_at = 0;
 	buf_reset(&op->intent);
 	ch->reason = code;

@@ -187,6 +187,9 @@ const char *edit_code(struct op *op, const char *code, const char **message)
 	return UNKNOWN;
 }
 
+/* The same request once more: what is not known does no harm when it is done again. */
+bool edit_retryable(const char *code) { return text_eq(code, UNKNOWN) || text_eq(code, "platform_unavailable"); }
+
 void edit_failed_effect(struct db_conn *c, struct op *op, int64_t now)
 {
 	delivery_edit_failed(c, op->row.delivery_id, op->row.owner.organization_id, op->row.error, text_eq(op->change.reason, UNKNOWN), now);

@@ -264,6 +264,7 @@ void edit_found(struct op *op, const struct action *a);
 void edit_looked(struct op *op, bool absent);	/* a look that did not find it */
 bool edit_failed(struct op *op, const struct action *a);	/* true: it goes on in a way of its own */
 const char *edit_code(struct op *op, const char *code, const char **message);	/* of its end; doubt is told */
+bool edit_retryable(const char *code);
 enum rc edit_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now);
 void edit_failed_effect(struct db_conn *c, struct op *op, int64_t now);
 

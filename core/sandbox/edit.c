@@ -87,6 +87,10 @@ void sandbox_posts_edit(struct call *c)
 		call_error(c, 422, "unknown_magic", "The text has a magic word that the sandbox does not know.");
 		return;
 	}
+	if (found == MAGIC_FOUND && magic.act == MAGIC_LATE) {	/* it takes effect when the caller has long given up */
+		call_wait(c, magic.ms);
+		magic.act = MAGIC_COMMIT;
+	}
 	j.text = d.text;
 	j.media = json_type(json_get(body, "media_ids")) == JSON_ARRAY ? d.media : NULL;
 	j.key = text_eq(c->who.type, "keyed") ? web_header_in(c->r, "Idempotency-Key") : NULL;

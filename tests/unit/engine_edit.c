@@ -166,6 +166,18 @@ TEST(an_edit_after_an_unknown_one_clears_the_doubt)
 	has("SELECT COUNT(warnings) FROM delivery WHERE id = ?1", w.delivery, "0");
 }
 
+/* The first looks find the old words, and the request is still on its way. */
+TEST(an_edit_that_comes_late_is_not_told_as_absent)
+{
+	struct rig_post w = published(2, "before the late one");
+	struct rig_edit e;
+	char text[512];
+
+	begin(&w, "of a late one [[delayed:2500ms]]", &e);
+	ends(&e, "done");
+	CHECK_INT(rig_edits(rig.sandbox_url, "before the late one", text), 1);
+}
+
 TEST(one_edit_at_a_time)
 {
 	struct rig_post w = published(0, "edited by two");

@@ -310,6 +310,8 @@ TEST(a_person_resolves_and_reconciles)
 	CHECK_STR(at("remotePostId"), "r9");
 	ask("POST", path_of("/v1/deliveries/", delivery, "/resolve"), "{\"outcome\":\"not_published\"}");
 	CHECK_ERROR(409, "delivery_not_unconfirmed", NULL);
+	ask("PATCH", path_of("/v1/deliveries/", delivery, ""), "{\"text\":\"other words\"}");	/* its provider has no edit */
+	CHECK_ERROR(422, "option_not_supported", NULL);
 	ask("POST", path_of("/v1/deliveries/", delivery, "/unpublish"), NULL);
 	CHECK_STATUS(202);
 	CHECK_STR(at("kind"), "remove");
@@ -469,7 +471,7 @@ TEST(another_ones_object_is_like_one_that_never_was)
 		{"POST", "/v1/posts/", "/publish", NULL, false}, {"POST", "/v1/posts/", "/retry", NULL, false},
 		{"GET", "/v1/deliveries/", "", NULL, true}, {"GET", "/v1/deliveries/", "/attempts", NULL, true},
 		{"POST", "/v1/deliveries/", "/resolve", "{\"outcome\":\"published\"}", true}, {"POST", "/v1/deliveries/", "/reconcile", NULL, true},
-		{"POST", "/v1/deliveries/", "/unpublish", NULL, true},
+		{"POST", "/v1/deliveries/", "/unpublish", NULL, true}, {"PATCH", "/v1/deliveries/", "", "{\"text\":\"x\"}", true},
 	};
 	const char *post_id = created("");
 	char delivery_id[ID_MAX];
