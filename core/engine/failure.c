@@ -140,8 +140,17 @@ static void retry(struct op *op, const char *code, const char *message, const ch
 
 void outcome_block(struct op *op, const char *reason)
 {
-	block(op, reason, text_eq(reason, "reauth") ? "connection_reauth_required" : "connection_not_found",
-	      "the connection cannot be used now", NULL);
+	static const struct { const char *reason, *code, *words; } blocks[] = {
+		{"reauth", "connection_reauth_required", "the account has to be connected again"},
+		{"disconnected", "connection_not_found", "the account was disconnected"},
+		{"paused", "conflict", "the connection is paused"},
+		{NULL, "conflict", "the connection cannot be used now"},
+	};
+	size_t i = 0;
+
+	while (blocks[i].reason != NULL && !text_eq(blocks[i].reason, reason))
+		i++;
+	block(op, reason, blocks[i].code, blocks[i].words, NULL);
 	op_commit(op, AFTER_END);
 }
 
@@ -302,11 +311,10 @@ void op_refreshed(struct op *op, bool ok)
 	struct action a = {.class = "auth", .reason = "refresh_failed", .message = "the access token could not be renewed", .platform_code = ""};
 
 	op->auth_tried = op->auth_tried || !ok;
-	if (!ok && op->method == NULL && text_eq(op->row.kind, "revoke"))
+	if (!ok && op->method == NULL && text_eq(op->row.kind, "revoke")) {
 		op_step(op, op->event);		/* old tokens are taken back as well */
-	else if (op->blocked != NULL && op->publish && !op->looking && !op->accepted) {
-		block(op, op->blocked, "platform_auth_failed", a.message, NULL);
-		op_commit(op, AFTER_END);
+	} else if (op->blocked != NULL && op->publish && !op->looking && !op->accepted) {
+		outcome_block(op, op->blocked);
 	} else if (ok && op->method == NULL) {
 		outcome_resume(op);		/* the token was known to be old before anything was sent */
 	} else if (ok && risky(op)) {

@@ -98,6 +98,9 @@ test('O-22: killed after the server has rotated: tried once, then the person is 
 	const { status, statusReason } = await org.connection(connection.id);
 	assert.equal(status, 'reauth_required');
 	assert.ok(statusReason, 'and it says why');
+	const { error } = await org.delivery(post);
+	assert.deepEqual([error.code, error.message], ['connection_reauth_required', 'the account has to be connected again']);
+	assert.match(error.remediation, /reconnect/);
 	assert.equal(await reauths(connection), 1);
 	assert.deepEqual(await as.alive('RefreshToken', 'rotated'), [], 'the whole family is over');
 	const again = await made(org.live.post(`/v1/connections/${connection.id}/reconnect`, { redirectUrl: back }), 201);
