@@ -85,6 +85,24 @@ test('media stay unless they are named; new ones take their place, none takes th
 	assert.deepEqual([edits.length, edits[2].media_ids], [3, []]);
 });
 
+test('an item that an edit brings along cannot go while it is on its way', async () => {
+	const item = await upload(png(12, 12, 3)), delivery = await published('hana', 'bare words');
+	const { id } = (await edit(delivery.id, { text: 'with a picture now [[slow:1500ms]]', media: [{ mediaId: item }] }, '')).json;
+	const early = await client.delete(`/v1/media/${item}`);
+	assert.deepEqual([early.status, early.json.error?.code], [409, 'media_in_use'], early.text);
+	await until('it is done', async () => (await client.get(`/v1/operations/${id}?wait=10`)).json.status === 'done');
+	assert.ok((await client.delete(`/v1/media/${item}`)).status < 300);
+	assert.equal((await read(delivery.id)).text, 'with a picture now [[slow:1500ms]]');
+});
+
+test('an account that is paused is not edited', async () => {
+	const delivery = await published('sam', 'before the pause'), path = `/v1/connections/${org.connections.sam.id}`;
+	assert.equal((await client.patch(path, { paused: true })).status, 200);
+	await refused(delivery.id, { text: 'during the pause' }, 409, 'conflict');
+	assert.equal((await client.patch(path, { paused: false })).status, 200);
+	await edited(delivery.id, { text: 'after the pause' });
+});
+
 test('what a new post may not be, an edited one may not become', async () => {
 	const delivery = await published('alice', 'within the limits');
 	await refused(delivery.id, {}, 422, 'field_required', 'text');
