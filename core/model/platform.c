@@ -330,6 +330,8 @@ enum rc platform_read_built(struct cx *cx, const char *id, const char *version, 
 	for (size_t k = 0; k < KEYS && r.rc == RC_OK; k++)
 		keys[k].read(&r, json_get(root, keys[k].key));
 	read_limits(&r, root);
+	if (r.rc == RC_OK)
+		r.rc = platform_required_check(cx, id, root);
 	if (r.rc != RC_OK) {
 		platform_give(p);
 		return r.rc;

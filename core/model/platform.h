@@ -78,6 +78,7 @@ enum rc platform_read_built(struct cx *cx, const char *id, const char *version, 
 
 /* platform_keys.c: whether each key is known and has the type it must have. */
 enum rc platform_keys_check(struct cx *cx, struct arena *a, const char *id, uint32_t abi_minor, struct jv root);
+enum rc platform_required_check(struct cx *cx, const char *id, struct jv root);	/* and that none is missing */
 
 /* The set of loaded platforms; thread-safe. */
 struct platforms;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/base/log.h"
+#include "core/base/text.h"
 #include "sdk/provider.h"
 
 enum kind { TEXT, COUNT, NUMBER, BOOL, TEXTS, OBJECT, OBJECTS, ANY };
@@ -140,6 +141,21 @@ static void value_check(struct check *c, struct jv v, const char *path)
 	else if (k->kind == OBJECTS)
 		for (size_t i = 0; c->rc == RC_OK && i < json_count(v); i++)
 			members_check(c, json_at(v, i), arena_printf(c->arena, "%s[]", path));
+}
+
+/* Without these nobody could connect or publish, and nothing would say why. */
+enum rc platform_required_check(struct cx *cx, const char *id, struct jv root)
+{
+	static const char *const required[] = { "name", "operations", "connect", "hosts", "dedupe" };
+	struct jv kinds = json_get(root, "operations");
+	bool publishes = false;
+
+	for (size_t i = 0; i < json_count(kinds); i++)
+		publishes |= text_eq(json_text(json_at(kinds, i)), "publish");
+	for (size_t i = 0; i < sizeof required / sizeof required[0]; i++)
+		if (json_type(json_get(root, required[i])) == JSON_NONE && (publishes || !text_eq(required[i], "dedupe")))
+			return fail(cx, RC_INVALID, "provider %s: descriptor key \"%s\": is missing; see sdk/DESCRIPTOR.md", id, required[i]);
+	return RC_OK;
 }
 
 enum rc platform_keys_check(struct cx *cx, struct arena *a, const char *id, uint32_t abi_minor, struct jv root)

@@ -85,7 +85,7 @@ void bench_step(const struct bench *b)
 	cx_init(&cx, "bench");
 	snprintf(program, sizeof program, "%s/libexec/mypostshare-host", b->build);
 	snprintf(file, sizeof file, "%s/plugins/sandbox.so", b->build);
-	if (hosts_open(&cx, program, &s.hs) != RC_OK || hosts_load(&cx, s.hs, &(struct host_spec){"sandbox", file, NULL}) != RC_OK)
+	if (hosts_open(&cx, program, &s.hs) != RC_OK || hosts_load(&cx, s.hs, &(struct host_spec){.id = "sandbox", .file = file}) != RC_OK)
 		die("%s", cx.words);
 	frame_make(&s.frames[0], "start", "start", false);
 	frame_make(&s.frames[1], "posted", "answer", true);

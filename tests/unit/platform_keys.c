@@ -9,7 +9,8 @@
 #include "sdk/provider.h"
 #include "tests/unit/test.h"
 
-#define HEAD "{\"name\":\"X\",\"operations\":[\"publish\"],\"hosts\":[\"api.example.com\"],"
+#define BARE "{\"name\":\"X\",\"operations\":[\"check\"],\"hosts\":[\"api.example.com\"],"
+#define HEAD BARE "\"connect\":{\"method\":\"form\"},"
 
 static const char *refusal(const char *describe, uint32_t abi_minor)
 {
@@ -29,7 +30,7 @@ static const char *refusal(const char *describe, uint32_t abi_minor)
 TEST(what_may_be_declared)
 {
 	static const char *const good[] = {
-		HEAD "\"connect\":{\"method\":\"both\",\"client\":\"metadata\",\"dpop\":true,\"iss\":\"required\","
+		BARE "\"connect\":{\"method\":\"both\",\"client\":\"metadata\",\"dpop\":true,\"iss\":\"required\","
 			"\"scopes\":[{\"scope\":\"a\",\"reason\":\"b\"}],"
 			"\"fields\":[{\"name\":\"a\",\"way\":\"form\",\"type\":\"host\",\"secret\":true,\"max\":5,\"default\":\"x\"}]}}",
 		HEAD "\"media\":{\"max_items\":4,\"image\":{\"mime\":[\"image/png\"],\"min_ratio\":0.8},\"video\":{\"max_frame_rate\":29.97}}}",
@@ -60,7 +61,7 @@ TEST(a_misspelt_key_is_named_at_every_depth)
 		char text[500];
 		const char *words;
 
-		snprintf(text, sizeof text, "%s%s", HEAD, cases[i].more);
+		snprintf(text, sizeof text, "%s%s", strstr(cases[i].more, "\"connect\"") ? BARE : HEAD, cases[i].more);
 		words = refusal(text, MPS_ABI_MINOR);
 		CHECK_SAY(strstr(words, cases[i].key) && strstr(words, "is not known"), "%s: %s", cases[i].more, words);
 		CHECK_STR(refusal(text, MPS_ABI_MINOR + 1), "");	/* of a newer header: ignored */
@@ -85,8 +86,31 @@ TEST(a_value_of_the_wrong_type_is_named)
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		char text[500];
 
-		snprintf(text, sizeof text, "%s%s", HEAD, cases[i].more);
+		snprintf(text, sizeof text, "%s%s", strstr(cases[i].more, "\"connect\"") ? BARE : HEAD, cases[i].more);
 		CHECK_SAY(strstr(refusal(text, MPS_ABI_MINOR), cases[i].words), "%s: %s", cases[i].more, refusal(text, MPS_ABI_MINOR));
 	}
 	CHECK(strstr(refusal("[]", MPS_ABI_MINOR), "must be a JSON object"));
+}
+
+TEST(a_key_that_must_be_there_is_missed)
+{
+	static const char *const members[][2] = {
+		{ "name", "\"X\"" }, { "operations", "[\"publish\"]" }, { "connect", "{\"method\":\"form\"}" }, { "hosts", "[\"a.example\"]" },
+		{ "dedupe", "{\"default\":{\"class\":\"none\"}}" },
+	};
+	int n = (int)(sizeof members / sizeof members[0]);
+
+	log_set(LOG_ERROR);
+	for (int without = 0; without <= n; without++) {
+		char text[400] = "{\"docs\":\"\"", words[60] = "";
+
+		for (int i = 0; i < n; i++)
+			if (i != without)
+				snprintf(text + strlen(text), sizeof text - strlen(text), ",\"%s\":%s", members[i][0], members[i][1]);
+		snprintf(text + strlen(text), sizeof text - strlen(text), "}");
+		if (without < n)
+			snprintf(words, sizeof words, "\"%s\": is missing", members[without][0]);
+		CHECK_SAY(strstr(refusal(text, MPS_ABI_MINOR), words) && !*words == !*refusal(text, MPS_ABI_MINOR), "%s: %s", text,
+			  refusal(text, MPS_ABI_MINOR));
+	}
 }

@@ -74,7 +74,7 @@ static enum rc make_rows(struct cx *cx, struct db_conn *c, void *arg)
 /* ---- platforms ------------------------------------------------------------------------------------------- */
 
 #define DESCRIBE(name, text, rest) "{\"name\":\"" name "\",\"operations\":[\"publish\",\"remove\"],\"connect\":{\"method\":\"form\"}," \
-	"\"hosts\":[\"a.example\"],\"text\":" text "," rest "}"
+	"\"hosts\":[\"a.example\"],\"dedupe\":{\"default\":{\"class\":\"none\"}},\"text\":" text "," rest "}"
 
 static const struct { const char *id, *describe; } descriptors[] = {
 	{"plain", DESCRIBE("Plain", "{\"max\":10,\"count\":\"graphemes\",\"max_bytes\":60,\"required\":true}",
