@@ -122,6 +122,7 @@ scene('posts', async () => {
 	await called('cancelPost', { id: later.id }, {});
 	await called('listEvents', { after: 0 });
 	await called('editDelivery', { id: post.deliveries[1].id, wait: 10 }, { text: 'two, too' });
+	await called('getDelivery', { id: post.deliveries[1].id });
 	const operation = await called('unpublishDelivery', { id: post.deliveries[2].id }, {});
 	await called('getOperation', { id: operation.id, wait: 5 });
 });
