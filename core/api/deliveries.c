@@ -273,7 +273,7 @@ const struct route delivery_routes[] = {
 	 resolve_fields, NULL, &post_read_delivery, 0},
 	{"POST", "/v1/deliveries/{id}/reconcile", "posts:write", ROUTE_IDEMPOTENT, reconcile, "reconcileDelivery",
 	 "Look for an unconfirmed delivery on the platform now", NULL, NULL, &post_read_delivery, 202},
-	{"PATCH", "/v1/deliveries/{id}", "posts:write", ROUTE_IDEMPOTENT | ROUTE_LONG_POLL, edit, "editDelivery",
+	{"PATCH", "/v1/deliveries/{id}", "posts:write", ROUTE_IDEMPOTENT | ROUTE_LONG_POLL | ROUTE_IF_MATCH, edit, "editDelivery",
 	 "Change what is published, on its platform", plan_delivery_fields, NULL, &operations_answer, 202},
 	{"POST", "/v1/deliveries/{id}/unpublish", "posts:write", ROUTE_IDEMPOTENT | ROUTE_LONG_POLL, unpublish,
 	 "unpublishDelivery", "Remove it from the platform", NULL, NULL, &operations_answer, 202},

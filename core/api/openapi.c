@@ -130,6 +130,8 @@ static void parameters_write(struct jsonw *w, const struct route *r)
 		ref_write(w, NULL, "parameters", "wait");
 	if (r->flags & ROUTE_IDEMPOTENT)
 		ref_write(w, NULL, "parameters", "idempotencyKey");
+	if (r->flags & ROUTE_IF_MATCH)
+		ref_write(w, NULL, "parameters", "ifMatch");
 	jsonw_array_end(w);
 }
 
@@ -375,7 +377,9 @@ static void components_write(struct jsonw *w, const struct route *const *tables,
 		"\"schema\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":30,\"default\":0}},"
 		"\"idempotencyKey\":{\"name\":\"Idempotency-Key\",\"in\":\"header\","
 		"\"description\":\"Equal requests with the same key have one effect and one answer, for 48 hours.\","
-		"\"schema\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":255}}}");
+		"\"schema\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":255}},"
+		"\"ifMatch\":{\"name\":\"If-Match\",\"in\":\"header\","
+		"\"description\":\"The ETag that was read: 412 if the object has changed since.\",\"schema\":{\"type\":\"string\"}}}");
 	constant(w, "responses", "{\"Error\":{\"description\":\"Refused: the code says why, and docUrl leads to its page.\","
 		"\"headers\":{\"X-Request-Id\":{\"schema\":{\"type\":\"string\"}}},"
 		"\"content\":{\"application/json\":{\"schema\":{\"$ref\":\"#/components/schemas/Error\"}}}}}");

@@ -24,7 +24,8 @@ enum route_flag {
 	ROUTE_LIST = 128,	/* the answer is a whole list of route.answer, which is not paged */
 	ROUTE_OR_200 = 256,	/* other statuses of success, with the same answer: for the document */
 	ROUTE_OR_201 = 512,
-	ROUTE_OR_202 = 1024
+	ROUTE_OR_202 = 1024,
+	ROUTE_IF_MATCH = 2048	/* documents If-Match: the handler asks api_if_match */
 };
 
 /* The shape of an answer, for the OpenAPI document: name "Post", fields of the object. */

@@ -76,10 +76,9 @@ async function called(id, params = {}, body = undefined, headers = undefined) {
 	const used = new Set();
 	let path = one.path.replaceAll(/\{(\w+)\}/g, (all, name) => (used.add(name), encodeURIComponent(params[name])));
 	const query = new URLSearchParams(Object.entries(params).filter(([name]) => !used.has(name)));
-	for (const name of query.keys()) {
-		const known = one.parameters.map((p) => p.name ?? document.components.parameters[p.$ref.split('/').at(-1)].name);
-		assert.ok(known.includes(name), `${id} does not describe ${name}`);
-	}
+	const known = one.parameters.map((p) => (p.name ?? document.components.parameters[p.$ref.split('/').at(-1)].name).toLowerCase());
+	for (const name of [...query.keys(), ...Object.keys(headers ?? {})])
+		assert.ok(name === 'content-type' || known.includes(name.toLowerCase()), `${id} does not describe ${name}`);
 	if (query.size) path += `?${query}`;
 	const answer = await client[one.method](path, ...one.method === 'get' ? [] : [body, ...headers ? [headers] : []]);
 	const described = one.responses[answer.status] ?? one.responses[`${String(answer.status)[0]}XX`];
@@ -119,6 +118,8 @@ scene('posts', async () => {
 	await called('listAttempts', { id: post.deliveries[0].id });
 	const later = await called('schedulePost', {}, { ...to, text: 'later', scheduledAt: new Date(Date.now() + 86400_000).toISOString() });
 	await called('updatePost', { id: later.id }, { text: 'later on' });
+	const stale = await called('updatePost', { id: later.id }, { text: 'too late' }, { 'if-match': '"v0"' });
+	assert.equal(stale.error.code, 'precondition_failed');
 	await called('cancelPost', { id: later.id }, {});
 	await called('listEvents', { after: 0 });
 	await called('editDelivery', { id: post.deliveries[1].id, wait: 10 }, { text: 'two, too' });
