@@ -170,11 +170,22 @@ void outcome_later(struct op *op, int64_t ms)
 	op_commit(op, AFTER_END);
 }
 
+/* Not every platform knows a key before what came with it is done: a repetition that overtakes the first would be a
+ * second post.  So it waits until the first can have no effect any more. */
+static int64_t repeat_ms(const struct op *op, int64_t wait)
+{
+	int64_t settle = op_dedupe(op).settle_ms;
+
+	return wait > settle ? wait : settle;
+}
+
 void outcome_recover(struct op *op)
 {
+	int64_t wait = op->platform != NULL ? repeat_ms(op, 0) : 0;
+
 	op->row.resent = 1;
-	if (op->platform != NULL && op->repeat == REPEAT_KEYED && op->intent.len > 0 && key_alive(op, clock_now()))
-		op_wait(op, 0, true);
+	if (op->platform != NULL && op->repeat == REPEAT_KEYED && op->intent.len > 0 && key_alive(op, clock_now() + wait))
+		op_wait(op, wait, true);
 	else
 		unconfirmed(op, "the server stopped between the request and its answer");
 }
@@ -336,7 +347,7 @@ void op_refreshed(struct op *op, bool ok)
 
 static bool resend(struct op *op)
 {
-	int64_t wait = backoff_ms(op->resends + 1);
+	int64_t wait = repeat_ms(op, backoff_ms(op->resends + 1));
 
 	if (op->repeat != REPEAT_KEYED || op->resends >= RESENDS_MAX || !key_alive(op, clock_now() + wait) || op->e->stopping)
 		return false;

@@ -265,6 +265,34 @@ void outcome_published(struct op *op, const char *proof)
 	op_commit(op, AFTER_END);
 }
 
+/* Where posts are told apart by their words alone, a look may come upon one of the same account that another delivery
+ * has, or is about to be told that it has: that one proves nothing about this. */
+static bool is_anothers(struct op *op)
+{
+	struct db_conn *c;
+	bool taken;
+
+	for (const struct op *o = op->e->ops.next; o != &op->e->ops; o = o->next)
+		if (o != op && o->publish && !o->looking && o->state == DELIVERY_COMMITTING &&
+		    text_eq(o->d.connection_id, op->d.connection_id) && text_eq(o->d.text, op->d.text))
+			return true;
+	c = db_take(op->e->db);
+	taken = db_number(c, 1, "SELECT COUNT(*) FROM delivery WHERE connection_id = ?1 AND organization_id = ?2 AND remote_id = ?3 AND id <> ?4",
+			  "ssss", op->d.connection_id, op->d.owner.organization_id, op->remote_id, op->d.id) > 0;
+	db_give(c);
+	return taken;
+}
+
+static void on_found(struct op *op, const struct action *a)
+{
+	if (!op->publish)
+		edit_found(op, a);
+	else if (op->remote_id == NULL || op->remote_id[0] == '\0' || is_anothers(op))
+		outcome_look(op, false);
+	else
+		outcome_published(op, "look");
+}
+
 static void on_done(struct op *op, const struct action *a)
 {
 	if (!op->publish) {
@@ -272,19 +300,11 @@ static void on_done(struct op *op, const struct action *a)
 		connect_outcome(op, a);
 	} else if (op->remote_id == NULL || op->remote_id[0] == '\0') {
 		op_park(op, "provider", "the provider says done without a remote_id");
+	} else if (op->looking) {
+		on_found(op, a);
 	} else {
-		outcome_published(op, op->looking ? "look" : "answer");
+		outcome_published(op, "answer");
 	}
-}
-
-static void on_found(struct op *op, const struct action *a)
-{
-	if (!op->publish)
-		edit_found(op, a);
-	else if (op->remote_id == NULL || op->remote_id[0] == '\0')
-		outcome_look(op, false);
-	else
-		outcome_published(op, "look");
 }
 
 static void looked(struct op *op, bool absent)

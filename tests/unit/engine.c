@@ -104,3 +104,72 @@ TEST(repeats_a_request_that_may_be_repeated)
 	rig_control(rig.sandbox_url, "/control/fail", "{\"route\":\"/v1/me\",\"status\":503,\"count\":1}");
 	rig_connect(&rig, "other", "keyed", other);
 }
+
+/* ---- whose post it is ---------------------------------------------------------------------------------- */
+
+struct claimed { const struct rig_post *of; const char *remote_id; };
+
+static enum rc taken_write(struct cx *cx, struct db_conn *c, void *arg)
+{
+	const struct claimed *k = arg;
+
+	db_run(c, "UPDATE delivery SET state = 'published', remote_id = ?2, due_at = NULL WHERE id = ?1", "ss", k->of->delivery, k->remote_id);
+	return db_fail(cx, c);
+}
+
+static enum rc look_write(struct cx *cx, struct db_conn *c, void *arg)
+{
+	db_run(c, "UPDATE delivery SET due_at = 1 WHERE id = ?1 AND state = 'unconfirmed'", "s", ((const struct rig_post *)arg)->delivery);
+	return db_fail(cx, c);
+}
+
+static void look_now(struct rig_post *w)
+{
+	rig_write(&rig, look_write, w);
+	engine_wake(rig.engine);
+}
+
+TEST(what_another_delivery_has_is_not_found)
+{
+	const char *text = "the same words [[reset:after]]";
+	struct rig_post lost, other = {.due = INT64_MAX / 2};
+	struct rig_entry e;
+	struct claimed k = {&other, e.post_id};
+	char got[64];
+
+	other.connection = account(2);
+	other.text = text;
+	rig_write(&rig, rig_post_write, &other);
+	post(account(2), text, &lost);
+	ends(&lost, "unconfirmed");
+	CHECK_INT(rig_ledger(rig.sandbox_url, text, &e, 1), 1);
+	rig_write(&rig, taken_write, &k);
+	look_now(&lost);
+	rig_wait(&rig, "SELECT CASE WHEN looks > 0 OR state <> 'unconfirmed' THEN state END FROM delivery WHERE id = ?1", lost.delivery,
+		 "unconfirmed", got);
+	CHECK_STR(got, "unconfirmed");
+	k.remote_id = "another";
+	rig_write(&rig, taken_write, &k);
+	look_now(&lost);
+	ends(&lost, "published");
+}
+
+/* ---- how soon ------------------------------------------------------------------------------------------ */
+
+/* A platform may know a key only when it is done with what came with it. */
+TEST(a_key_is_sent_again_when_the_first_request_can_have_no_effect_any_more)
+{
+	struct rig_post w;
+	char got[64];
+	int before;
+
+	account(0);
+	before = rig.conf.sandbox_settle_ms;
+	rig.conf.sandbox_settle_ms = 6000;
+	post(account(0), "slow there [[reset:before:once]]", &w);
+	ends(&w, "published");
+	rig.conf.sandbox_settle_ms = before;
+	rig_wait(&rig, "SELECT CASE WHEN COUNT(*) = 2 AND MAX(sent_at) - MIN(sent_at) >= 6000 THEN 'waited' ELSE COUNT(*) || ' in '"
+		 " || (MAX(sent_at) - MIN(sent_at)) END FROM attempt WHERE delivery_id = ?1", w.delivery, "waited", got);
+	CHECK_STR(got, "waited");
+}
