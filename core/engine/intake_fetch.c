@@ -122,7 +122,7 @@ bool intake_fail(struct intake *in, const struct media *m, const char *code, con
 	arena_init(&a, 1u << 20);
 	cx_init(&cx, "media");
 	bad.error = media_error(&a, code, message);
-	if (db_write(&cx, in->db, settle_write, &s) != RC_OK)
+	if (db_write(&cx, in->db, settle_write, &s) != RC_OK || !s.settled)
 		return false;
 	settled(in);
 	return true;
@@ -149,7 +149,8 @@ static enum rc bring(struct cx *cx, struct intake *in, const struct fetch *f, st
 	m->status = "ready";
 	if (rc == RC_OK)
 		rc = db_write(cx, in->db, settle_write, &s);
-	intake_drop(u, rc == RC_OK && s.settled);
+	/* After a fault of the disk nobody knows whether the row is ready: the sweep will. */
+	intake_drop(u, rc == RC_OK ? s.settled : rc == RC_IO);
 	return rc;
 }
 

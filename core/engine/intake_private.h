@@ -53,7 +53,7 @@ enum rc intake_begin_as(struct cx *cx, struct intake *in, const struct owner *o,
 
 /* intake_fetch.c */
 void *intake_fetcher(void *arg);
-/* The row fails, with its event; false if it could not be written. */
+/* The row fails, with its event; false if it could not be written, or was settled by somebody else meanwhile. */
 bool intake_fail(struct intake *in, const struct media *m, const char *code, const char *message);
 bool intake_has(struct intake *in, const char *id);	/* waits or is fetched, or is being uploaded */
 

@@ -176,12 +176,12 @@ static mps_next publish_listed(mps_op *op)
 static mps_next publish_sourced(mps_op *op)
 {
 	int64_t told = mps_int(mps_get(op, "told"), 0);
-	int known = mps_status(op) == 200 && mps_json_type(op, "text") == MPS_JSON_STRING;
 	const char *key = mps_at(op, "doubt.", told, ""), *text = mps_input(op, "text");
+	int known = mps_status(op) == 200 && mps_json_type(op, "text") == MPS_JSON_STRING && text[strspn(text, " \t\r\n")];
 
 	if (mps_status(op) == 401 || mps_status(op) == 429)
 		return fail_with(op);
-	if (known && text[strspn(text, " \t\r\n")] && text_equal(text, mps_json(op, "text"))) {
+	if (known && text_equal(text, mps_json(op, "text"))) {
 		mps_set(op, "match", mps_get(op, key));
 		mps_set(op, "match.url", mps_get(op, mps_concat(op, key, ".url")));
 		return look_end(op);

@@ -141,10 +141,25 @@ static int text_has(const char *text, const char *word, size_t n)
 	return 0;
 }
 
+/* Accents that stand alone: a server that joins them to their letters writes other bytes for the same word. */
+static int text_has_accents(const char *s)
+{
+	while (*s && (unsigned char)*s != 0xcc && (unsigned char)*s != 0xcd)
+		s++;
+	return *s != '\0';
+}
+
+static int text_is_ascii(const char *s, size_t n)
+{
+	while (n > 0 && (unsigned char)s[n - 1] < 0x80)
+		n--;
+	return n == 0;
+}
+
 /* Whether a has a plain word that b has not. */
 static int text_lacks(const char *a, const char *b)
 {
-	int words = 0;
+	int words = 0, accents = text_has_accents(b);
 
 	for (size_t n; *a && words < WORDS_MAX; a += n) {
 		size_t word;
@@ -155,7 +170,7 @@ static int text_lacks(const char *a, const char *b)
 			;
 		word = text_word(a, n);
 		words += word > 0;
-		if (word > 0 && !text_has(b, a, word))
+		if (word > 0 && !text_has(b, a, word) && (!accents || text_is_ascii(a, word)))
 			return 1;
 	}
 	return 0;

@@ -4,7 +4,7 @@
 //   const old = await startMastodon({ host: 'old.example', ...compatible });
 //   one.url                                  where it listens; base_url.one.example of the provider leads there
 //   one.account('ada', 'password')           somebody who can sign in
-//   one.fault('POST /api/v1/statuses', 'lost_after', { count: 2 })
+//   one.fault('POST /api/v1/statuses', 'lost_after', { count: 2 })         words: only of a status with them
 //        lost_after   the work is done, the connection dies instead of the answer
 //        held         the work is done, the answer never comes
 //        lost_before  the connection dies and nothing was done
@@ -141,20 +141,30 @@ class Mastodon {
 		} catch {
 			return; // the client went away: nothing was asked
 		}
+		const body = Buffer.concat(chunks);
+		if (url.pathname === '/api/v1/statuses') entry.body = body.toString();
 		this.seen.push(entry);
-		const fault = this.take(req.method, url.pathname);
+		const fault = this.take(req.method, url.pathname, entry.body);
 		if (fault?.mode === 'lost_before') return req.socket.resetAndDestroy();
+		if (fault?.mode === 'late') {
+			// still at work when the client has given up: until it is done, its key is not known
+			setTimeout(() => this.answer(req, url, body), fault.ms);
+			return req.socket.resetAndDestroy();
+		}
 		const answer =
 			fault?.mode === 'status'
 				? { status: fault.status, headers: fault.headers, json: fault.body ?? {} }
-				: this.answer(req, url, Buffer.concat(chunks));
+				: this.answer(req, url, body);
 		if (fault?.mode === 'held') return;
 		if (fault?.mode === 'lost_after') return req.socket.resetAndDestroy();
 		this.write(res, (entry.status = answer.status), answer);
 	}
 
-	take(method, path) {
-		const fits = (f) => f.method === method && (f.path === path || (f.path.endsWith('*') && path.startsWith(f.path.slice(0, -1))));
+	take(method, path, body = '') {
+		const fits = (f) =>
+			f.method === method &&
+			(f.path === path || (f.path.endsWith('*') && path.startsWith(f.path.slice(0, -1)))) &&
+			(!f.words || body.includes(f.words));
 		const fault = this.faults.find(fits);
 		if (!fault || fault.skip-- > 0) return null;
 		if (--fault.count <= 0) this.faults.splice(this.faults.indexOf(fault), 1);

@@ -79,9 +79,10 @@ test('an instance that is still working when the status comes is asked again a l
 
 test('the status with media was made and its answer lost: known again by its key, or by its media', async () => {
 	one.fault(POST, 'lost_after');
-	await stage.once(await stage.post('ada', 'same words', { media: [{ mediaId: items[1].id }] }), one, 'same words');
+	const media = [{ mediaId: items[1].id }], known = await stage.post('ada', 'same words', { media });
+	await stage.once(known, one, 'same words', { ms: 120_000 });	// it waits until the first can have no effect any more
 	old.fault(POST, 'lost_after');
-	const made = await stage.post('otto', 'same **words**', { media: [{ mediaId: items[1].id }] });
+	const made = await stage.post('otto', 'same **words**', { media });
 	await stage.once(made, old, 'same **words**', { sure: true });
 });
 

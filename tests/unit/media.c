@@ -4,6 +4,7 @@
 #include "post_rows.h"
 
 #include "core/api/media.h"
+#include "core/engine/intake_private.h"
 
 struct step {
 	enum rc (*run)(struct step *k, struct cx *cx, struct db_conn *c);
@@ -252,6 +253,21 @@ TEST(a_fetch_is_settled_once)
 	k.quota = 1 << 20;
 	CHECK_INT(step(&k), RC_LIMITED);
 	CHECK_INT(events("media.ready", k.m.id), 0);
+}
+
+/* Who takes away what was left unfinished may come a moment too late: the file is the item's then. */
+TEST(a_failure_that_comes_too_late_is_none)
+{
+	begin();
+	struct intake in = {.db = store.db, .lock = PTHREAD_MUTEX_INITIALIZER, .settled = PTHREAD_COND_INITIALIZER};
+	struct media m = item("uploading");
+
+	m.id = made("ready");
+	CHECK(!intake_fail(&in, &m, "media_unreachable", "The server stopped."));
+	CHECK_INT(events("media.failed", m.id), 0);
+	m.id = made("uploading");
+	CHECK(intake_fail(&in, &m, "media_unreachable", "The server stopped."));
+	CHECK_INT(events("media.failed", m.id), 1);
 }
 
 TEST(the_same_address_is_the_same_item_for_a_while)
