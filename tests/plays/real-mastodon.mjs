@@ -219,6 +219,15 @@ test('a published status is edited, though an answer is lost, with its media and
 	assert.equal(status.deleted, true);
 });
 
+// ---- known at the end ----
+
+for (const k of known)
+	test(`keys are known: ${k.text}, sent ${k.sent} times, ${k.sent === 4 ? 'then found by looking, ' : ''}one status`, async () => {
+		await stage.once(k.made, one, k.text, { sure: true, ms: 300_000 });
+		assert.equal(posts(one, k.text), k.sent);
+		assert.equal(new Set(one.ledger(k.text).map((s) => s.key)).size, 1);
+	});
+
 // ---- kills ----
 
 test('killed between the intent and the answer, keys are ignored: looked for, one status', async () => {
@@ -230,15 +239,6 @@ test('killed between the intent and the answer, keys are ignored: looked for, on
 	await stage.once(made, old, 'killed there', { sure: true });
 	assert.equal(posts(old) - before, 1);
 });
-
-// ---- the end ----
-
-for (const k of known)
-	test(`keys are known: ${k.text}, sent ${k.sent} times, ${k.sent === 4 ? 'then found by looking, ' : ''}one status`, async () => {
-		await stage.once(k.made, one, k.text, { sure: true, ms: 300_000 });
-		assert.equal(posts(one, k.text), k.sent);
-		assert.equal(new Set(one.ledger(k.text).map((s) => s.key)).size, 1);
-	});
 
 test('four are killed between the intent and the answer, keys are known: one status each', async () => {
 	const made = [];
@@ -253,6 +253,8 @@ test('four are killed between the intent and the answer, keys are known: one sta
 		assert.equal(posts(one, `killed ${i}`), 2);
 	}
 });
+
+// ---- the end ----
 
 test('what was lost on its way is proven absent after the settle time, and said a second time, once', async () => {
 	const delivery = await stage.ended(never.made, { sure: true, ms: 240_000 });
