@@ -174,9 +174,9 @@ void outcome_later(struct op *op, int64_t ms)
  * second post.  So it waits until the first can have no effect any more. */
 static int64_t repeat_ms(const struct op *op, int64_t wait)
 {
-	int64_t settle = op_dedupe(op).settle_ms;
+	struct dedupe d = op_dedupe(op);
 
-	return wait > settle ? wait : settle;
+	return d.atomic || wait > d.settle_ms ? wait : d.settle_ms;
 }
 
 void outcome_recover(struct op *op)

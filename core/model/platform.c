@@ -235,6 +235,7 @@ static void read_dedupe(struct reading *r, struct jv v)
 		d[i].window_ms = int_of(r, json_get(e, "window_s"), "dedupe.window_s", 0) * 1000;
 		d[i].settle_ms = int_of(r, json_get(e, "settle_s"), "dedupe.settle_s", 60) * 1000;
 		d[i].search_lag_ms = int_of(r, json_get(e, "search_lag_s"), "dedupe.search_lag_s", 0) * 1000;
+		d[i].atomic = bool_of(r, json_get(e, "atomic"), "dedupe.atomic", false);
 	}
 	r->p->dedupe = d;
 	r->p->dedupe_count = (int)json_count(v);
@@ -342,7 +343,7 @@ enum rc platform_read_built(struct cx *cx, const char *id, const char *version, 
 
 const struct dedupe *platform_dedupe(const struct platform *p, const char *account_type)
 {
-	static const struct dedupe none = {"default", DEDUPE_NONE, 0, 60000, 0};
+	static const struct dedupe none = {"default", DEDUPE_NONE, 0, 60000, 0, false};
 	const struct dedupe *fallback = &none;
 
 	for (int i = 0; p != NULL && i < p->dedupe_count; i++) {

@@ -23,6 +23,7 @@ struct dedupe {
 	enum dedupe_class class;
 	int64_t window_ms;		/* of a key; 0: unlimited */
 	int64_t settle_ms, search_lag_ms;
+	bool atomic;			/* keyed: of two requests at one time, one has an effect */
 };
 
 struct platform_scope { const char *scope, *reason; };

@@ -59,7 +59,7 @@ static const struct key { const char *path; enum kind kind; } keys[] = {
 	{ "options[].min", COUNT }, { "options[].max", COUNT }, { "options[].first_with", TEXT }, { "options[].once", BOOL },
 
 	{ "dedupe", OBJECT }, { "dedupe.*", OBJECT }, { "dedupe.*.class", TEXT }, { "dedupe.*.window_s", COUNT },
-	{ "dedupe.*.settle_s", COUNT }, { "dedupe.*.search_lag_s", COUNT },
+	{ "dedupe.*.settle_s", COUNT }, { "dedupe.*.search_lag_s", COUNT }, { "dedupe.*.atomic", BOOL },
 
 	{ "rate", OBJECT }, { "rate.publish_per_minute", COUNT }, { "rate.publish_per_hour", COUNT }, { "rate.publish_per_day", COUNT },
 	{ "rate.requests_per_minute", COUNT }, { "rate.header_remaining", TEXT }, { "rate.header_reset", TEXT },
