@@ -352,7 +352,8 @@ static const struct mps_phase publish[] = {
 	{ "video_again", video_begin }, { "video_allowed", publish_video_allowed }, { "video_uploaded", publish_video_uploaded },
 	{ "video_started", publish_video_started }, { "video_part", publish_video_part },
 	{ "video_poll", publish_video_poll }, { "video_polled", publish_video_polled },
-	{ "published", publish_published }, { "gated", publish_gated }, { "looked", publish_looked }, { NULL, NULL }
+	{ "published", publish_published }, { "gated", publish_gated }, { "looked", publish_looked },
+	{ "parent_read", publish_parent_read }, { NULL, NULL }
 };
 static const struct mps_phase remove_phases[] = { { "start", remove_start }, { "removed", remove_removed }, { NULL, NULL } };
 

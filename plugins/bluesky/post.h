@@ -31,11 +31,19 @@ static const char *record_key(mps_op *op)
 	return key;
 }
 
+/* The digest of the post that is answered to; one that a person confirmed has none, and is asked for (parent_ask). */
+static const char *cid_of(mps_op *op, const char *place)
+{
+	const char *cid = mps_input(op, mps_concat(op, place, ".extra.cid"));
+
+	return *cid ? cid : mps_get(op, mps_concat(op, place, ".cid"));
+}
+
 static void reference(mps_op *op, mps_req *r, const char *key, const char *place)
 {
 	mps_json_object(r, key);
 	mps_json_text(r, "uri", mps_input(op, mps_concat(op, place, ".remote_id")));
-	mps_json_text(r, "cid", mps_input(op, mps_concat(op, place, ".extra.cid")));
+	mps_json_text(r, "cid", cid_of(op, place));
 	mps_json_close(r);
 }
 
@@ -108,13 +116,52 @@ static mps_next publish_put(mps_op *op)
 	return mps_send(op, r, MPS_KEYED, "published");
 }
 
-/* What is still missing before the record can be written: the DIDs of mentions, then the blobs of media. */
+/* --- the post that is answered to ---------------------------------------------------------------------------------- */
+
+static int lacks_cid(mps_op *op, const char *place)
+{
+	return *mps_input(op, mps_concat(op, place, ".remote_id")) && !*cid_of(op, place);
+}
+
+/* at://REPOSITORY/COLLECTION/KEY */
+static mps_next parent_ask(mps_op *op, const char *place)
+{
+	const char *uri = mps_input(op, mps_concat(op, place, ".remote_id")), *at = uri + strlen("at://");
+	size_t repo = strncmp(uri, "at://", 5) == 0 ? strcspn(at, "/") : 0, collection = repo > 0 && at[repo] ? strcspn(at + repo + 1, "/") : 0;
+	mps_req *r;
+
+	if (collection == 0 || at[repo + 1 + collection] != '/')
+		return mps_fail(op, MPS_REJECTED, "parent_unknown", "", "the id of the post that this answers to is none of Bluesky: at://...");
+	mps_set(op, "asked", place);
+	r = xrpc(op, "GET", account_host(op), "com.atproto.repo.getRecord");
+	mps_query(r, "repo", part(op, at, repo));
+	mps_query(r, "collection", part(op, at + repo + 1, collection));
+	mps_query(r, "rkey", at + repo + collection + 2);
+	return mps_send(op, r, MPS_SAFE, "parent_read");
+}
+
+static mps_next publish_parent_read(mps_op *op)
+{
+	if (mps_is(mps_json(op, "error"), "RecordNotFound"))
+		return fail_as(op, MPS_REJECTED, "parent_gone");
+	if (mps_status(op) != 200 || !*mps_json(op, "cid"))
+		return fail_with(op);
+	mps_set(op, mps_concat(op, mps_get(op, "asked"), ".cid"), mps_json(op, "cid"));
+	return publish_next(op);
+}
+
+/* What is still missing before the record can be written: digests of what it answers to, the DIDs of mentions, the
+ * blobs of media. */
 static mps_next publish_next(mps_op *op)
 {
 	struct piece p;
 	const char *text = post_text(op);
 	mps_req *r;
 
+	if (lacks_cid(op, "parent"))
+		return parent_ask(op, "parent");
+	if (lacks_cid(op, "root"))
+		return parent_ask(op, "root");
 	if (mention_open(op, text, &p) >= 0) {
 		r = xrpc(op, "GET", account_host(op), "com.atproto.identity.resolveHandle");
 		mps_query(r, "handle", lowered(op, text + p.at + 1, p.length - 1));
