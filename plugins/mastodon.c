@@ -52,7 +52,8 @@ static const char descriptor[] = "{"
 			"\"help\":\"Mastodon 4.5 and newer.\"}],"
 	"\"dedupe\":{\"default\":{\"class\":\"search\",\"settle_s\":60,\"search_lag_s\":30},"
 		"\"mastodon\":{\"class\":\"keyed\",\"window_s\":3600,\"settle_s\":60}},"
-	"\"rate\":{\"publish_per_day\":1200,\"requests_per_minute\":60},"	/* at most 270 within 3 h, of which Mastodon takes 300 */
+	"\"rate\":{\"publish_per_day\":1200,\"requests_per_minute\":60,\"header_remaining\":\"X-RateLimit-Remaining\","
+		"\"header_reset\":\"X-RateLimit-Reset\",\"reset\":\"iso\"},"	/* at most 270 within 3 h, of which Mastodon takes 300 */
 	"\"state_versions\":[1,1]}";
 
 /* --- requests ------------------------------------------------------------------------------------------------ */

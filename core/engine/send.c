@@ -13,6 +13,7 @@
 #include "core/base/failpoint.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
+#include "core/base/zone.h"
 #include "core/engine/request.h"
 
 #define ATTEMPT_BODY 2048
@@ -181,6 +182,41 @@ static int64_t number_header(const struct op *op, const char *name)
 	return text_int(text, &value) ? value : 0;
 }
 
+#define RATE_WAIT_MAX (24ll * 3600 * 1000)
+
+/* When the platform's own count begins anew; -1: it does not say. */
+static int64_t reset_in(const struct op *op)
+{
+	char text[64];
+	int64_t n = 0, at;
+	struct cx cx;
+
+	op_answer_header(op, op->platform->header_reset, text, sizeof text);
+	cx_init(&cx, NULL);
+	if (text_eq(op->platform->reset, "iso"))
+		return zone_parse(&cx, text, NULL, NULL, &at) == RC_OK ? at - clock_now() : -1;
+	text[strspn(text, "0123456789")] = '\0';
+	if (text[0] == '\0' || !text_int(text, &n) || n > INT64_MAX / 2000)
+		return -1;
+	return text_eq(op->platform->reset, "unix") ? n * 1000 - clock_now() : n * 1000;
+}
+
+/* A platform that says that nothing is left is not asked for this account until its count begins anew. */
+static void heed_rate(struct op *op)
+{
+	char left[24];
+	int64_t wait;
+
+	if (op->platform == NULL || !op->publish || op->platform->header_remaining[0] == '\0')
+		return;
+	op_answer_header(op, op->platform->header_remaining, left, sizeof left);
+	if (!text_eq(left, "0"))
+		return;
+	wait = reset_in(op);
+	if (wait > 0)
+		limit_block(op->e->limit, op->d.connection_id, clock_mono() + (wait < RATE_WAIT_MAX ? wait : RATE_WAIT_MAX));
+}
+
 int64_t op_answer_time(const struct op *op)
 {
 	char text[64];
@@ -220,6 +256,7 @@ static void sent(void *arg, const struct http_answer *answer)
 	if (sent_again(op))
 		return;
 	op->retry_after_ms = number_header(op, "retry-after") * 1000;
+	heed_rate(op);
 	failpoint("send.done");
 	switch (answer->outcome) {
 	case HTTP_ANSWERED: op_step(op, "answer"); break;

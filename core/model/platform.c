@@ -241,6 +241,15 @@ static void read_dedupe(struct reading *r, struct jv v)
 	r->p->dedupe_count = (int)json_count(v);
 }
 
+static const char *lower_of(struct reading *r, struct jv v, const char *key)
+{
+	char *name = arena_text(&r->p->arena, text_of(r, v, key, ""));
+
+	for (char *c = name; *c != '\0'; c++)
+		*c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
+	return name;
+}
+
 static void read_rate(struct reading *r, struct jv v)
 {
 	static const struct { const char *key; int64_t seconds; } spans[] = {
@@ -257,6 +266,11 @@ static void read_rate(struct reading *r, struct jv v)
 			r->p->publish_burst = n >= 20 ? (double)n / 10 : (double)n;
 		}
 	}
+	r->p->header_remaining = lower_of(r, json_get(v, "header_remaining"), "rate.header_remaining");
+	r->p->header_reset = lower_of(r, json_get(v, "header_reset"), "rate.header_reset");
+	r->p->reset = text_of(r, json_get(v, "reset"), "rate.reset", "seconds");
+	if (!text_eq(r->p->reset, "seconds") && !text_eq(r->p->reset, "unix") && !text_eq(r->p->reset, "iso"))
+		refuse(r, "rate.reset", "must be seconds, unix or iso");
 }
 
 static void read_state_versions(struct reading *r, struct jv v)

@@ -67,6 +67,7 @@ struct platform {
 	const struct platform_option *options; int option_count;
 	const struct dedupe *dedupe; int dedupe_count;
 	double publish_per_s, publish_burst;	/* per connection; 0: none */
+	const char *header_remaining, *header_reset, *reset;	/* of answers, in lower case; "": none.  reset: seconds unix iso */
 	int64_t state_min, state_max;
 };
 

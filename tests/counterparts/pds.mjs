@@ -12,7 +12,8 @@
 //        held         the PDS does the work, the answer never comes, the connection stays
 //        lost_before  the connection dies and the PDS never sees the request
 //        status       the PDS never sees it; the door answers {"status":N,"headers":{},"body":{}}
-//   {"do":"seen"}    every request so far: {"method","path","status"}; status 0 where the answer was lost
+//        answered     the PDS does the work; its answer has these "headers" on top
+//   {"do":"seen"}    every request so far: {"method","path","status","at"}; status 0 where the answer was lost
 //   {"do":"takedown","did":"...","applied":true}, {"do":"deactivate","handle":"...","password":"..."}, {"do":"activate",...}
 //   {"do":"client","host":"social.northpeak.dev","url":"http://127.0.0.1:8080"}   where https://HOST of an OAuth client lies
 //   {"do":"video","states":["JOB_STATE_ENCODING"],"failure":"..."}   what the next video's job goes through
@@ -86,7 +87,7 @@ function pass(pds) {
 	return async (req, res) => {
 		const chunks = [], behind = clients.get(req.headers.host) ?? pds;
 		for await (const chunk of req) chunks.push(chunk);
-		const entry = { method: req.method, path: req.url.split('?')[0], status: 0 };
+		const entry = { method: req.method, path: req.url.split('?')[0], status: 0, at: Date.now() };
 		seen.push(entry);
 
 		const [scheme, token] = req.headers.authorization?.split(' ') ?? [];
@@ -112,7 +113,8 @@ function pass(pds) {
 			if (fault?.mode === 'lost_after')
 				return req.socket.resetAndDestroy();
 			entry.status = from.statusCode;
-			res.writeHead(from.statusCode, from.headers).end(Buffer.concat(parts));
+			const more = fault?.mode === 'answered' ? fault.headers : {};
+			res.writeHead(from.statusCode, { ...from.headers, ...more }).end(Buffer.concat(parts));
 		});
 		up.end(Buffer.concat(chunks));
 	};

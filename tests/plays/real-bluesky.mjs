@@ -125,6 +125,15 @@ test('ten posts with an expired token cause one refresh, and all are published',
 	assert.equal((await pds.seen('com.atproto.server.refreshSession')).length - before, 1);
 });
 
+test('when the PDS says that nothing is left, the next post waits for the count to begin anew', async () => {
+	const reset = Math.ceil(Date.now() / 1000) + 3;
+	await pds.fault(PUT, 'answered', { headers: { 'ratelimit-limit': '5000', 'ratelimit-remaining': '0', 'ratelimit-reset': `${reset}` } });
+	await onePost(await ended(await post('the last of the hour')), 'the last of the hour');
+	await onePost(await ended(await post('the first of the next')), 'the first of the next');
+	const { at } = (await pds.seen(PUT)).at(-1);
+	assert.ok(at >= reset * 1000, `asked ${reset * 1000 - at} ms too early`);
+});
+
 test('a published post is taken down again', async () => {
 	const delivery = await ended(await post('taken down'));
 	await onePost(delivery, 'taken down');
