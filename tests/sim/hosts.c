@@ -31,10 +31,11 @@ static void describe_write(void)
 	snprintf(describe, sizeof describe,
 		 "{\"name\":\"Sim\",\"operations\":[\"exchange\",\"identify\",\"refresh\",\"publish\",\"revoke\"],\"hosts\":[\"api.sim.invalid\"],"
 		 "\"connect\":{\"method\":\"form\",\"client\":\"none\"},\"dedupe\":{"
-		 "\"keyed\":{\"class\":\"keyed\",\"window_s\":%lld,\"settle_s\":%lld,\"search_lag_s\":%lld},"
+		 "\"keyed\":{\"class\":\"keyed\",\"window_s\":%lld,\"settle_s\":%lld,\"search_lag_s\":%lld,\"atomic\":%s},"
 		 "\"handle\":{\"class\":\"handle\",\"settle_s\":%lld},"
 		 "\"search\":{\"class\":\"search\",\"settle_s\":%lld,\"search_lag_s\":%lld},\"none\":{\"class\":\"none\",\"settle_s\":%lld}},"
-		 "\"state_versions\":[1,1]}", window, settle, lag, settle, settle, lag, settle);
+		 "\"state_versions\":[1,1]}", window, settle, lag,
+		 sim.seed % 2 == 0 ? "true" : "false", settle, settle, lag, settle);
 }
 
 enum rc hosts_open(struct cx *cx, const char *program, struct hosts **ret)
