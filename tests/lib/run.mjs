@@ -46,7 +46,7 @@ function every() {
 		})),
 		...listed('tests/plays', '.mjs').map((name) => ({
 			name: `plays/${name}`, argv: [process.execPath, `tests/plays/${name}.mjs`], ms: (long ? 180 : 15) * MINUTE,
-			only: name.startsWith('long-'), waits: name.startsWith('real-'),
+			only: name.startsWith('long-'), waits: /^(real|oauth|connect|api|media|ssrf)\b/.test(name),
 		})),
 	];
 }
@@ -126,13 +126,14 @@ rmSync(logs, { recursive: true, force: true });
 mkdirSync(logs, { recursive: true });
 const files = every().filter(wanted);
 if (!existsSync('tests/node_modules')) console.log('# tests/node_modules is missing, and some tests need it: make setup');
-// Unit programs by two; then the plays that wait for real servers more than they work, beside everything else.
+// Unit programs by two; then the plays that wait more than they work, by two and the longest first, beside everything else.
 const lane = async (list) => {
 	for (let file; (file = list.shift()); ) await one(file);
 };
 const beside = files.filter((file) => file.beside);
 await Promise.all([lane(beside), lane(beside)]);
-await Promise.all([lane(files.filter((f) => !f.beside && !f.waits)), lane(files.filter((f) => f.waits))]);
+const waiting = files.filter((f) => f.waits).sort((a, b) => b.name.includes('/real-') - a.name.includes('/real-'));
+await Promise.all([lane(files.filter((f) => !f.beside && !f.waits)), lane(waiting), lane(waiting)]);
 
 const slowest = took.sort(([a], [b]) => b - a).slice(0, 8).map(([ms, name]) => `${name} ${Math.round(ms / 1000)} s`);
 console.log(`# slowest: ${slowest.join(', ')}`);
