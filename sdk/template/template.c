@@ -19,7 +19,7 @@ static const char descriptor[] = "{"
 	"\"text\":{\"max\":500,\"count\":\"graphemes\",\"required\":true},"
 	"\"media\":{\"max_items\":4,\"alt_max\":1000,\"image\":{\"mime\":[\"image/jpeg\",\"image/png\"],\"max_bytes\":4000000}},"
 	"\"capabilities\":{\"text\":true,\"images\":true,\"alt_text\":true,\"threads\":true,\"delete\":true},"
-	"\"dedupe\":{\"default\":{\"class\":\"keyed\",\"window_s\":86400,\"settle_s\":30}}}";
+	"\"dedupe\":{\"default\":{\"class\":\"keyed\",\"window_s\":86400,\"settle_s\":30,\"atomic\":true}}}";
 
 /* One place decides what an error means.  Only what the platform documents as "nothing was created" is REJECTED. */
 static mps_next failed(mps_op *op)
