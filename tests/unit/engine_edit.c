@@ -6,27 +6,16 @@
 
 #include "core/base/clock.h"
 #include "core/model/post_write.h"
-#include "core/sandbox/sandbox.h"
 #include "tests/rig/rig.h"
 
 static struct rig rig;
-static struct sandbox *sandbox;
 static const char *const types[] = {"keyed", "handle", "search", "none"};
 static char accounts[4][ID_MAX];
 
 static const char *account(int i)
 {
-	struct cx cx;
-	char path[256];
-
 	if (rig.engine == NULL) {
-		snprintf(rig.folder, sizeof rig.folder, "/tmp/mps-edit-XXXXXX");
-		CHECK(mkdtemp(rig.folder) != NULL);
-		cx_init(&cx, "test");
-		snprintf(path, sizeof path, "%s/sandbox", rig.folder);
-		CHECK_INT(sandbox_open(&cx, &(struct sandbox_config){"127.0.0.1:0", path, NULL}, &sandbox), RC_OK);
-		snprintf(rig.sandbox_url, sizeof rig.sandbox_url, "http://127.0.0.1:%d", sandbox_port(sandbox));
-		rig_conf(&rig);
+		rig_begin(&rig, "edit");
 		rig_open(&rig);
 	}
 	if (accounts[i][0] == '\0')
