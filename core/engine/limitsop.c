@@ -42,7 +42,7 @@ struct later { char ids[PAGE][ID_MAX]; int64_t at[PAGE]; int count; };
 
 static enum rc later_write(struct cx *cx, struct db_conn *c, void *arg)
 {
-	const struct later *l = arg;
+	const struct later *l = ((struct engine *)arg)->later;
 
 	for (int i = 0; i < l->count; i++)
 		connection_limits_later(c, l->ids[i], l->at[i]);
@@ -53,7 +53,7 @@ static void later_written(enum rc rc, const char *words, void *arg)
 {
 	if (rc != RC_OK)
 		log_warn("engine", "limits: %s", words ? words : rc_name(rc));
-	free(arg);
+	atomic_store(&((struct engine *)arg)->later_out, false);
 }
 
 static void put_off(struct later *l, const char *id, int64_t at)
@@ -142,23 +142,22 @@ static void look(struct engine *e, struct db_conn *c, int64_t now, struct later 
 int64_t limits_due(struct engine *e, struct db_conn *c, int64_t now)
 {
 	int64_t rest = e->limits_at - clock_mono();
-	struct later *l;
 	int all, host;
 
 	if (rest > 0)
 		return now + rest;
 	under_way(e, NULL, &all, &host);
-	if (all >= MOST)
+	if (all >= MOST || atomic_load(&e->later_out))
 		return now + LOOK_MS;
 	e->limits_at = clock_mono() + LOOK_MS;
-	l = calloc(1, sizeof *l);
-	if (l == NULL)
+	if (e->later == NULL && (e->later = calloc(1, sizeof *e->later)) == NULL)
 		abort();
-	look(e, c, now, l);
-	if (l->count > 0)
-		db_write_async(e->db, later_write, later_written, l);
-	else
-		free(l);
+	e->later->count = 0;
+	look(e, c, now, e->later);
+	if (e->later->count > 0) {
+		atomic_store(&e->later_out, true);
+		db_write_async(e->db, later_write, later_written, e);
+	}
 	return connection_limits_next(c, now);
 }
 

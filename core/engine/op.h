@@ -9,6 +9,7 @@
 #define MPS_ENGINE_OP_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -148,6 +149,8 @@ struct engine {
 	int64_t scanned_at;			/* when it was last done, by clock_mono */
 	int64_t clean_at;
 	int64_t limits_at;			/* limits are looked for no sooner, by clock_mono */
+	struct later *later;			/* those that were put off; the writer's while later_out */
+	atomic_bool later_out;
 	struct org_due *orgs;			/* sorted by id; claimed: number of the last claim */
 	int org_count;
 	uint64_t claim_number;

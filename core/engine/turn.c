@@ -236,6 +236,7 @@ void engine_drop(struct engine *e)
 	for (int i = 0; i < 64; i++)
 		free(e->redirects[i].url);
 	buf_free(&e->providers_json);
+	free(e->later);
 	free(e->orgs);
 	free(e->batch);
 	free(e->out);
