@@ -30,6 +30,25 @@ static const char *result_text(struct op *op, const char *key)
 	return op->results.doc == NULL ? NULL : json_text(json_get(op->results, key));
 }
 
+struct jv op_json(struct op *op, const char *text)
+{
+	struct jv root = {NULL, 0};
+
+	if (text != NULL && json_parse(&op->cx, &op->arena, text, strlen(text), &root) != RC_OK)
+		root = (struct jv){NULL, 0};
+	return root;
+}
+
+void op_results_write(struct op *op, const char *prefix, bool dotted, struct jsonw *w)
+{
+	struct jv root = op_json(op, op->row.result), value;
+	const char *key;
+
+	for (size_t i = 0; root.doc != NULL && json_member(root, i, &key, &value); i++)
+		if (text_starts(key, prefix) && (dotted || strchr(key + strlen(prefix), '.') == NULL))
+			jsonw_text(w, key + strlen(prefix), json_text_or(value, ""));
+}
+
 /* ---- effects: inside the writer, repeatable ---------------------------------------------------------- */
 
 /* The next link of the chain, under the same session and grant. */

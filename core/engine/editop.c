@@ -210,19 +210,10 @@ static void copy_members(struct jsonw *w, struct jv from, struct jv unless)
 		}
 }
 
-static struct jv parse(struct op *op, const char *text)
-{
-	struct jv root = {NULL, 0};
-
-	if (text != NULL && json_parse(&op->cx, &op->arena, text, strlen(text), &root) != RC_OK)
-		root = (struct jv){NULL, 0};
-	return root;
-}
-
 /* What a later edit or removal needs: the publish's results, with those of the edit in their place. */
 static const char *merged(struct op *op)
 {
-	struct jv older = parse(op, op->d.result), newer = parse(op, op->row.result), none = {NULL, 0};
+	struct jv older = op_json(op, op->d.result), newer = op_json(op, op->row.result), none = {NULL, 0};
 	BUF_AUTO struct buf out;
 	struct jsonw w;
 
@@ -240,7 +231,7 @@ enum rc edit_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now
 {
 	struct delivery_content k = {
 		.id = op->row.delivery_id, .organization_id = op->row.owner.organization_id, .text = op->d.text, .content = op->d.content,
-		.hash = json_text(json_get(parse(op, op->row.input), "hash")), .remote_url = op->remote_url, .result = merged(op),
+		.hash = json_text(json_get(op_json(op, op->row.input), "hash")), .remote_url = op->remote_url, .result = merged(op),
 		.warnings = op->warnings.len > 0 ? arena_printf(&op->arena, "[%s]", buf_text(&op->warnings)) : NULL,
 	};
 	const char *error;

@@ -11,7 +11,8 @@
 #include "core/base/text.h"
 #include "core/model/client_key.h"
 
-#define PATCH_MAX (256u * 1024u)
+#define FACTS_MAX (256u * 1024u)
+#define FACT "grant."
 
 static const struct { const char *prefix, *kinds; } limited[] = {
 	{"oauth.", " authorize exchange refresh revoke "},
@@ -40,11 +41,7 @@ static void fact_input(struct op *op, const char *key, const char *value)
 
 static struct jv facts_of(struct op *op)
 {
-	struct jv root = {NULL, 0};
-
-	if (op->has_grant && op->grant.facts != NULL)
-		(void)json_parse(&op->cx, &op->arena, op->grant.facts, strlen(op->grant.facts), &root);
-	return root;
+	return op_json(op, op->has_grant ? op->grant.facts : NULL);
 }
 
 void facts_inputs(struct op *op)
@@ -71,31 +68,45 @@ void facts_secrets(struct op *op, struct db_conn *c)
 /* ---- keeping ----------------------------------------------------------------------------------------- */
 
 /* What was entered is of no use once there are tokens. */
-static void forget_fields(struct op *op, struct jsonw *w)
+static bool is_spent(const struct op *op, const char *key)
 {
-	for (int i = 0; op->platform != NULL && text_eq(op->row.kind, "exchange") && i < op->platform->field_count; i++)
-		jsonw_null(w, arena_printf(&op->arena, "field.%s", op->platform->fields[i].name));
+	return text_eq(op->row.kind, "exchange") && text_starts(key, "field.");
+}
+
+/* As they stand in the row now: another operation of the grant may have added some since they were read. */
+static struct jv stored(struct db_conn *c, struct op *op)
+{
+	STMT_AUTO struct stmt *s = db_query(c, "SELECT facts FROM auth_grant WHERE id = ?1 AND organization_id = ?2", "ss",
+					    op->row.grant_id, op->row.owner.organization_id);
+
+	return op_json(op, db_next(s) ? db_text(s, 0) : NULL);
+}
+
+static void write_older(struct op *op, struct jv older, struct jv results, struct jsonw *w)
+{
+	const char *key;
+	struct jv value;
+
+	for (size_t i = 0; older.doc != NULL && json_member(older, i, &key, &value); i++)
+		if (!is_spent(op, key) && (results.doc == NULL ||
+					   json_type(json_get(results, arena_printf(&op->arena, FACT "%s", key))) == JSON_NONE))
+			jsonw_text(w, key, json_text_or(value, ""));
 }
 
 void facts_keep(struct db_conn *c, struct op *op)
 {
-	BUF_AUTO struct buf patch;
-	struct jv root, value;
-	const char *key;
+	BUF_AUTO struct buf facts;
 	struct jsonw w;
 
-	buf_init(&patch, PATCH_MAX);
-	jsonw_init(&w, &patch);
+	buf_init(&facts, FACTS_MAX);
+	jsonw_init(&w, &facts);
 	jsonw_object(&w, "");
-	if (op->row.result != NULL && json_parse(&op->cx, &op->arena, op->row.result, strlen(op->row.result), &root) == RC_OK)
-		for (size_t i = 0; json_member(root, i, &key, &value); i++)
-			if (text_starts(key, "grant.") && strchr(key + 6, '.') == NULL)	/* those with a dot are ours */
-				jsonw_text(&w, key + 6, json_text_or(value, ""));
-	forget_fields(op, &w);
+	write_older(op, stored(c, op), op_json(op, op->row.result), &w);
+	op_results_write(op, FACT, false, &w);	/* those with a dot are ours */
 	jsonw_object_end(&w);
-	if (patch.len > 2)
-		db_run(c, "UPDATE auth_grant SET facts = json_patch(COALESCE(facts, '{}'), ?3) WHERE id = ?1 AND organization_id = ?2", "sss",
-		       op->row.grant_id, op->row.owner.organization_id, buf_text(&patch));
+	jsonw_end(&w);
+	db_run(c, "UPDATE auth_grant SET facts = ?3 WHERE id = ?1 AND organization_id = ?2", "sss", op->row.grant_id,
+	       op->row.owner.organization_id, buf_text(&facts));
 	if (op->tokens.account_host != NULL)
 		db_run(c, "UPDATE auth_grant SET account_host = ?3 WHERE id = ?1 AND organization_id = ?2", "sss", op->row.grant_id,
 		       op->row.owner.organization_id, op->tokens.account_host);

@@ -172,18 +172,13 @@ static void leave_no_trace(struct db_conn *c, struct op *op)
 enum rc limits_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now)
 {
 	BUF_AUTO struct buf text;
-	struct jv root, value;
 	struct jsonw w;
-	const char *key;
 
 	(void)cx;
 	buf_init(&text, LIMITS_MAX);
 	jsonw_init(&w, &text);
 	jsonw_object(&w, "");
-	if (op->row.result != NULL && json_parse(&op->cx, &op->arena, op->row.result, strlen(op->row.result), &root) == RC_OK)
-		for (size_t i = 0; json_member(root, i, &key, &value); i++)
-			if (text_starts(key, PREFIX))
-				jsonw_text(&w, key + strlen(PREFIX), json_text(value));
+	op_results_write(op, PREFIX, true, &w);
 	jsonw_object_end(&w);
 	jsonw_end(&w);
 	if (buf_ok(&text))

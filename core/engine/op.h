@@ -246,6 +246,9 @@ void refresh_ended(struct engine *e, const char *grant_id, bool ok);
 void refresh_due(struct engine *e, struct db_conn *c, int64_t now);	/* proactive */
 
 /* connectop.c: what exchange, identify, targets, refresh, check, revoke do at their end */
+struct jv op_json(struct op *op, const char *text);	/* doc NULL if it is none */
+/* Members for the results of this prefix, without it; dotted: also those that have a dot behind it. */
+void op_results_write(struct op *op, const char *prefix, bool dotted, struct jsonw *w);
 void connect_outcome(struct op *op, const struct action *a);
 void connect_failed(struct op *op, const char *code, const char *message, bool dead, bool revoked);
 void connect_lost(struct op *op);		/* an exchange or refresh whose answer was not seen */

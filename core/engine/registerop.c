@@ -33,18 +33,14 @@ bool register_complete(struct op *op)
 static const char *facts_of(struct op *op)
 {
 	BUF_AUTO struct buf text;
-	struct jv root, value;
 	struct jsonw w;
-	const char *key;
 
-	if (op->row.result == NULL || json_parse(&op->cx, &op->arena, op->row.result, strlen(op->row.result), &root) != RC_OK)
+	if (op->row.result == NULL)
 		return NULL;
 	buf_init(&text, FACTS_MAX);
 	jsonw_init(&w, &text);
 	jsonw_object(&w, "");
-	for (size_t i = 0; json_member(root, i, &key, &value); i++)
-		if (text_starts(key, FACT))
-			jsonw_text(&w, key + strlen(FACT), json_text(value));
+	op_results_write(op, FACT, false, &w);
 	jsonw_object_end(&w);
 	jsonw_end(&w);
 	return buf_ok(&text) ? arena_text(&op->arena, buf_text(&text)) : NULL;
