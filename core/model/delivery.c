@@ -232,7 +232,8 @@ bool delivery_edited(struct db_conn *c, const struct delivery_content *k, int64_
 void delivery_edit_failed(struct db_conn *c, const char *id, const char *organization_id, const char *error, bool unknown, int64_t now)
 {
 	if (unknown)
-		db_run(c, "UPDATE delivery SET warnings = json_insert(COALESCE(warnings, '[]'), '$[#]', json(?3)), version = version + 1,"
-		       " updated_at = ?4 WHERE id = ?1 AND organization_id = ?2", "sssi", id, organization_id, error, now);
+		db_run(c, "UPDATE delivery SET warnings = CASE WHEN warnings IS NULL OR warnings = '[]' THEN '[' || ?3 || ']'"
+		       " ELSE substr(warnings, 1, length(warnings) - 1) || ',' || ?3 || ']' END, version = version + 1, updated_at = ?4"
+		       " WHERE id = ?1 AND organization_id = ?2", "sssi", id, organization_id, error, now);
 	announce_with(c, id, "delivery.edit_failed", error, now);
 }

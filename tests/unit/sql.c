@@ -344,6 +344,34 @@ TEST(every_statement_on_a_table_of_organizations_compares_the_organization)
 		CHECK_SAY(used[i], "the exception \"%s\" of %s is not needed any more", exceptions[i].part, exceptions[i].file);
 }
 
+/* The same text must run on PostgreSQL: what only SQLite knows, by how it is written. */
+static const char *only_sqlite(const char *text)
+{
+	static const char *const words[] = {
+		"json_", "json(", "strftime(", "datetime(", "julianday(", "unixepoch(", "group_concat(", "ifnull(", "iif(", "instr(", "rowid",
+		"INSERT OR ", "UPDATE OR ", "REPLACE INTO", " GLOB ", "AUTOINCREMENT", "last_insert", "changes()", "typeof(", "printf(", NULL
+	};
+
+	for (int i = 0; words[i] != NULL; i++)
+		if (strcasestr(text, words[i]) != NULL)
+			return words[i];
+	return NULL;
+}
+
+TEST(no_statement_uses_what_only_sqlite_knows)
+{
+	int before;
+
+	begin();
+	before = count;
+	read_folder("core/engine");		/* its statements, too */
+	CHECK(count > before + 20);
+	for (int i = 0; i < count; i++)
+		CHECK_SAY(only_sqlite(list[i].text) == NULL, "%s:%d: %s: %.200s", list[i].file, list[i].line, only_sqlite(list[i].text), list[i].text);
+	count = before;
+	CHECK(only_sqlite("SELECT JSON_PATCH(a, b) FROM post") != NULL && only_sqlite("SELECT id FROM post") == NULL);
+}
+
 TEST(the_reader_joins_literals_and_sees_a_missing_owner)
 {
 	int before;
