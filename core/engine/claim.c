@@ -81,8 +81,8 @@ static bool too_late(const struct op *op, int64_t now)
 static bool stopped_by_sibling(const struct scan *s, const struct op *op)
 {
 	return op->state == DELIVERY_QUEUED && op->d.claimed_at == 0 &&
-	       db_number(s->c, 0, "SELECT COUNT(*) FROM post p JOIN delivery d ON d.post_id = p.id WHERE p.id = ?1 AND p.stop_on_failure = 1"
-			 " AND d.state = 'failed'", "s", op->d.post_id) > 0;
+	       db_number(s->c, 0, "SELECT COUNT(*) FROM post p JOIN delivery d ON d.post_id = p.id WHERE p.id = ?1 AND p.organization_id = ?2"
+			 " AND p.stop_on_failure = 1 AND d.state = 'failed'", "ss", op->d.post_id, op->row.owner.organization_id) > 0;
 }
 
 static bool within_rate(struct op *op, int64_t *ret_wait)

@@ -137,10 +137,11 @@ static bool applied(struct db_conn *c, const struct op *op)
 		return false;
 	if (op->publish)
 		return db_number(c, 0, "SELECT COUNT(*) FROM delivery WHERE id = ?1 AND state = ?2 AND owner_epoch = ?3 AND claim = ?4"
-				 " AND updated_at >= ?5", "ssiii", op->d.id,
-				 op->change.move ? delivery_state_name(m->to) : "processing", op->e->epoch, claim, op->e->out_at) > 0;
-	return db_number(c, 0, "SELECT COUNT(*) FROM operation WHERE id = ?1 AND status = ?2 AND phase = ?3 AND updated_at >= ?4", "sssi",
-			 op->id, op->row.status, op->row.phase, op->e->out_at) > 0;
+				 " AND updated_at >= ?5 AND organization_id = ?6", "ssiiis", op->d.id,
+				 op->change.move ? delivery_state_name(m->to) : "processing", op->e->epoch, claim, op->e->out_at,
+				 op->row.owner.organization_id) > 0;
+	return db_number(c, 0, "SELECT COUNT(*) FROM operation WHERE id = ?1 AND status = ?2 AND phase = ?3 AND updated_at >= ?4"
+			 " AND organization_id = ?5", "sssis", op->id, op->row.status, op->row.phase, op->e->out_at, op->row.owner.organization_id) > 0;
 }
 
 static enum rc apply(struct cx *cx, struct db_conn *c, struct op *op, int64_t now)

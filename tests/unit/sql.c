@@ -1,5 +1,5 @@
 /*
- * Every SQL literal of the model and the API: it can be prepared, and where it touches a table of organizations it
+ * Every SQL literal of the model, the API and the engine: it can be prepared, and where it touches a table of organizations it
  * compares organization_id, unless it stands in the list of exceptions with its reason.
  *
  * The one thing to know: literals are read from the sources as the compiler would join them, macros of the same
@@ -28,6 +28,8 @@ static int macro_count;
 #define SECRET "found by a keyed hash of a secret that only its owner has; the owner is what is asked for"
 #define FOLLOWS "follows from a row that was changed under its owner's id in the same closure"
 #define OPERATOR "the operator's command line: all organizations"
+#define DUE "what is due, of all organizations; the owner is read with each row it names"
+#define TAKEOVER "a start takes over what the last life left, of all organizations"
 #define INSTALLATION "the installation's own key, which no organization owns"
 
 static const struct exception { const char *file, *part, *reason; } exceptions[] = {
@@ -68,6 +70,18 @@ static const struct exception { const char *file, *part, *reason; } exceptions[]
 	{"core/model/sweep.c", "UPDATE operation SET due_at", SWEEP},
 	{"core/model/sweep.c", "DELETE FROM idempotency WHERE created_at", SWEEP},
 	{"core/model/sweep.c", "DELETE FROM event WHERE", SWEEP},
+	{"core/engine/claim.c", "SELECT organization_id, due_at FROM delivery WHERE state = ?1", DUE},
+	{"core/engine/claim.c", "SELECT id FROM operation o WHERE status = 'running'", DUE},
+	{"core/engine/claim.c", "SELECT MIN(due_at) FROM operation", DUE},
+	{"core/engine/load.c", "SELECT organization_id, app_id, live, platform, provider FROM connection", ENGINE},
+	{"core/engine/provide.c", "UPDATE delivery SET state = 'queued', reason = NULL", "a provider that came back serves all organizations"},
+	{"core/engine/recover.c", "UPDATE delivery SET state = 'queued', due_at = ?2", TAKEOVER},
+	{"core/engine/recover.c", "UPDATE delivery SET owner_epoch = ?1, claim = claim + 1", TAKEOVER},
+	{"core/engine/recover.c", "UPDATE delivery SET deadline_at = ?1", TAKEOVER},
+	{"core/engine/recover.c", "UPDATE operation SET due_at = ?1, owner_epoch = ?2", TAKEOVER},
+	{"core/engine/recover.c", "UPDATE auth_grant SET refresh_operation_id = NULL", TAKEOVER},
+	{"core/engine/recover.c", "SELECT id FROM delivery WHERE state IN", TAKEOVER},
+	{"core/engine/refresh.c", "SELECT id FROM auth_grant WHERE refresh_at <= ?1", DUE},
 	{NULL, NULL, NULL}
 };
 
@@ -273,6 +287,7 @@ static void begin(void)
 			CHECK_SAY(sqlite3_exec(db, (const char *)e->bytes, NULL, NULL, &words) == SQLITE_OK, "%s: %s", e->name, words);
 	read_folder("core/model");
 	read_folder("core/api");
+	read_folder("core/engine");
 	CHECK_SAY(count > 100, "only %d statements found: the reader is blind", count);
 }
 
@@ -360,15 +375,9 @@ static const char *only_sqlite(const char *text)
 
 TEST(no_statement_uses_what_only_sqlite_knows)
 {
-	int before;
-
 	begin();
-	before = count;
-	read_folder("core/engine");		/* its statements, too */
-	CHECK(count > before + 20);
 	for (int i = 0; i < count; i++)
 		CHECK_SAY(only_sqlite(list[i].text) == NULL, "%s:%d: %s: %.200s", list[i].file, list[i].line, only_sqlite(list[i].text), list[i].text);
-	count = before;
 	CHECK(only_sqlite("SELECT JSON_PATCH(a, b) FROM post") != NULL && only_sqlite("SELECT id FROM post") == NULL);
 }
 
