@@ -99,15 +99,15 @@ static enum rc folder_make(struct cx *cx, const char *folder)
 	return RC_OK;
 }
 
-static enum rc lock_refused(struct cx *cx, const char *folder, int fd, int error)
+static enum rc lock_refused(struct cx *cx, const char *path, int fd, int error)
 {
 	char pid[16] = "";
 	ssize_t n = pread(fd, pid, sizeof pid - 1, 0);
 
 	pid[n > 0 ? strspn(pid, "0123456789") : 0] = '\0';
 	if (error != EWOULDBLOCK)
-		return fail(cx, RC_IO, "cannot lock the folder %s: %s", folder, strerror(error));
-	return fail(cx, RC_CONFLICT, "the store in %s is in use by process %s: stop it first", folder, pid[0] ? pid : "(unknown)");
+		return fail(cx, RC_IO, "cannot lock %s: %s", path, strerror(error));
+	return fail(cx, RC_CONFLICT, "the store is in use by process %s, which holds %s: stop it first", pid[0] ? pid : "(unknown)", path);
 }
 
 static enum rc lock_take(struct cx *cx, struct db *db)
@@ -116,33 +116,41 @@ static enum rc lock_take(struct cx *cx, struct db *db)
 	int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
-	free(path);
-	if (fd < 0)
-		return fail(cx, RC_IO, "cannot open the lock in %s: %s", db->folder, strerror(errno));
-	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-		enum rc rc = lock_refused(cx, db->folder, fd, errno);
-		close(fd);
+	if (fd < 0) {
+		enum rc rc = fail(cx, RC_IO, "cannot open the lock %s: %s", path, strerror(errno));
+		free(path);
 		return rc;
 	}
 	db->lock = fd;
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		enum rc rc = lock_refused(cx, path, fd, errno);
+		free(path);
+		return rc;
+	}
+	free(path);
 	if (ftruncate(fd, 0) != 0 || pwrite(fd, pid, (size_t)n, 0) != n)	/* only words for the next one: a full disk may forbid it */
 		log_warn("db", "cannot write the pid into the lock of %s: %s", db->folder, strerror(errno));
 	return RC_OK;
 }
 
-/* Made by us, so that it and what SQLite puts beside it (same mode) is never open to others. */
+/* Made by us, so that it and what SQLite puts beside it (same mode) is never open to others.  Locked as well: under
+ * another name (a hard link), or after somebody removed FOLDER/lock, it is still one file, and two of us with a WAL
+ * each would ruin it.  Its descriptor stays open till the end, because closing it drops SQLite's own locks. */
 static enum rc file_make(struct cx *cx, struct db *db)
 {
-	int fd = open(db->file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600), folder, e = 0;
+	int folder, e = 0;
 	struct stat st;
 
-	if (fd < 0)
+	db->file_lock = open(db->file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (db->file_lock < 0)
 		return fail(cx, RC_IO, "cannot open %s: %s", db->file, strerror(errno));
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+	if (flock(db->file_lock, LOCK_EX | LOCK_NB) != 0)
+		return errno == EWOULDBLOCK ? fail(cx, RC_CONFLICT, "the store %s is in use by another process: stop it first", db->file)
+			: fail(cx, RC_IO, "cannot lock %s: %s", db->file, strerror(errno));
+	if (fstat(db->file_lock, &st) != 0 || !S_ISREG(st.st_mode))
 		e = EINVAL;
-	else if ((st.st_mode & 077) && fchmod(fd, 0600) != 0)
+	else if ((st.st_mode & 077) && fchmod(db->file_lock, 0600) != 0)
 		e = errno;
-	close(fd);
 	folder = open(db->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (e == 0 && (folder < 0 || fsync(folder) != 0))
 		e = errno;
@@ -160,7 +168,7 @@ static struct db *blank(const struct db_config *config)
 
 	if (db == NULL)
 		abort();
-	db->lock = -1;
+	db->lock = db->file_lock = -1;
 	db->folder = strdup(config->folder);
 	db->file = join(config->folder, "mypostshare.db");
 	db->readers = config->readers > 0 ? config->readers : DB_READERS;
@@ -227,6 +235,8 @@ static void take_down(struct db *db, bool checkpoint)
 	for (int i = 0; i < db->readers; i++)
 		conn_close(&db->reader[i], false);
 	conn_close(&db->writer, checkpoint);
+	if (db->file_lock >= 0)
+		close(db->file_lock);
 	if (db->lock >= 0)
 		close(db->lock);	/* the last thing: now the next process may come */
 	pthread_cond_destroy(&db->free);

@@ -53,7 +53,7 @@ struct db_conn {
 struct job;
 struct db {
 	char *folder, *file;
-	int lock;			/* the flocked descriptor */
+	int lock, file_lock;		/* the flocked descriptors: FOLDER/lock, and the main file itself */
 	pthread_mutex_t mutex;		/* queue and pool */
 	pthread_cond_t work, free;
 
