@@ -27,7 +27,8 @@ export class SyncFault {
 export class SmallDisk {
 	constructor(mib) {
 		this.folder = mkdtempSync(join(tmpdir(), 'mps-disk-'));
-		const { status, stderr } = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${mib}m,mode=0700`, 'tmpfs', this.folder], { encoding: 'utf8' });
+		const options = ['-t', 'tmpfs', '-o', `size=${mib}m,mode=0700`, 'tmpfs', this.folder];
+		const { status, stderr } = spawnSync('mount', options, { encoding: 'utf8' });
 		if (status !== 0) {
 			rmSync(this.folder, { recursive: true });
 			throw new Error(`no tmpfs can be mounted: ${stderr}`);

@@ -45,8 +45,9 @@ test('F3 a sync that fails refuses the write with 503, reads go on, and writes c
 		if (i % 4 === 3) await server.restart('SIGKILL');
 	}
 	await promises.stop();
-	assert.ok([...promises.codes()].every((code) => ['storage_error', 'unavailable', 'lost'].includes(code)), [...promises.codes()].join(' '));
-	assert.ok(promises.codes().has('storage_error'));
+	const codes = promises.codes();
+	assert.ok([...codes].every((code) => ['storage_error', 'unavailable', 'lost'].includes(code)), [...codes].join(' '));
+	assert.ok(codes.has('storage_error'));
 	await server.restart('SIGKILL');
 	console.log(`# ${JSON.stringify(await promises.judge())}`);
 });
@@ -57,7 +58,9 @@ test('F3 one key over a failed sync: asked again it is one post', async () => {
 	const first = await Promise.all(names.map((name, i) => promises.send(`again ${i}.`, name)));
 	assert.ok(first.every((answer) => answer.status === 503), 'a write is accepted without its sync');
 	disk.heal();
-	for (const [i, name] of names.entries()) await until('it is accepted', async () => (await promises.send(`again ${i}.`, name))?.status === 202);
+	for (const [i, name] of names.entries()) {
+		await until('it is accepted', async () => (await promises.send(`again ${i}.`, name))?.status === 202);
+	}
 	await server.restart('SIGKILL');
 	assert.deepEqual(await promises.judge(), { promised: names.length, refused: 0, whole: 0 });
 });
