@@ -7,11 +7,13 @@
  */
 #include "core/api/command.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/base/clock.h"
 #include "core/base/jsonw.h"
 #include "core/base/text.h"
+#include "core/model/data_key.h"
 #include "core/model/organization.h"
 
 #define OPTIONS_MAX 6
@@ -176,6 +178,39 @@ static enum rc key_list(struct run *r)
 	return rows_write(r, c, s, names);
 }
 
+/* ---- the vault --------------------------------------------------------------------------------------- */
+
+struct rewrap { struct vault *vault; char after[32]; struct data_key_round round; };
+
+static enum rc rewrap_write(struct cx *cx, struct db_conn *c, void *arg)
+{
+	struct rewrap *w = arg;
+	return data_key_rewrap(cx, c, w->vault, w->after, &w->round);
+}
+
+/* In rounds, so that others write meanwhile; ended in the middle, it is simply run again. */
+static enum rc vault_rewrap(struct run *r)
+{
+	struct rewrap w = {.vault = r->env->vault};
+	char count[24];
+	int64_t found = 0, failed = 0;
+
+	do {
+		enum rc rc = db_write(&r->cx, r->env->db, rewrap_write, &w);
+		if (rc != RC_OK)
+			return rc;
+		memcpy(w.after, w.round.after, sizeof w.after);
+		found += w.round.found;
+		failed += w.round.failed;
+	} while (w.round.found > 0);
+	if (failed > 0)
+		return fail(&r->cx, RC_CORRUPT, "%lld of %lld data keys could not be opened (the log names them) and stay as they are: keep every "
+			"old master key", (long long)failed, (long long)found);
+	snprintf(count, sizeof count, "%lld", (long long)found);
+	pairs_write(r, (struct pair[]){{"master_key", vault_master_id(w.vault)}, {"wrapped_anew", count}, {NULL, NULL}});
+	return RC_OK;
+}
+
 /* ---- the running server ---------------------------------------------------------------------------- */
 
 static enum rc providers(struct run *r)
@@ -199,6 +234,8 @@ static const struct command commands[] = {
 		"make an API key of an app (live, all scopes, for ever unless told otherwise); prints it once"},
 	{"key", "revoke", "KEY", {NULL}, key_revoke, false, "end a key, named by its id or the 8 characters after its prefix"},
 	{"key", "list", "[ORG|APP]", {NULL}, key_list, false, "keys, without their secrets"},
+	{"vault", "rewrap", NULL, {NULL}, vault_rewrap, false,
+		"wrap every data key by the newest master key, online; then KEY_FILE.old-* is needed for older backups only"},
 	{"providers", NULL, NULL, {NULL}, providers, true, "what the running server has loaded or refused, as JSON"},
 	{"reload", NULL, "[PROVIDER]", {NULL}, reload, true, "load new and changed providers into the running server"},
 };

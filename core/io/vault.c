@@ -156,20 +156,30 @@ static void wrapping_write(struct buf *b, const char *master_id)
 
 /* ---- data keys ------------------------------------------------------------------------------------- */
 
-enum rc vault_key_new(struct cx *cx, struct vault *v, uint8_t wrapped[VAULT_WRAPPED], struct vault_key **ret)
+enum rc vault_key_wrap(struct cx *cx, const struct vault *v, const struct vault_key *k, uint8_t wrapped[VAULT_WRAPPED])
 {
 	BUF_AUTO struct buf ad;
-	struct vault_key *k = locked(sizeof *k);
 
 	wrapping_write(&ad, v->masters[0].id);
-	if (!buf_ok(&ad)) {
-		vault_key_drop(k);
+	if (!buf_ok(&ad))
 		return fail(cx, RC_NOMEM, "no memory for a data key");
-	}
-	randombytes_buf(k->bytes, sizeof k->bytes);
 	randombytes_buf(wrapped, NONCE_BYTES);
 	crypto_aead_xchacha20poly1305_ietf_encrypt(wrapped + NONCE_BYTES, NULL, k->bytes, sizeof k->bytes,
 		(const uint8_t *)ad.data, ad.len, NULL, wrapped, v->masters[0].bytes);
+	return RC_OK;
+}
+
+enum rc vault_key_new(struct cx *cx, struct vault *v, uint8_t wrapped[VAULT_WRAPPED], struct vault_key **ret)
+{
+	struct vault_key *k = locked(sizeof *k);
+	enum rc rc;
+
+	randombytes_buf(k->bytes, sizeof k->bytes);
+	rc = vault_key_wrap(cx, v, k, wrapped);
+	if (rc != RC_OK) {
+		vault_key_drop(k);
+		return rc;
+	}
 	sodium_mprotect_readonly(k);
 	*ret = k;
 	return RC_OK;

@@ -33,6 +33,8 @@ enum rc vault_key_new(struct cx *cx, struct vault *v, uint8_t wrapped[VAULT_WRAP
 /* Names master_id in the words if no loaded master key has it. */
 enum rc vault_key_open(struct cx *cx, struct vault *v, const char *master_id, const uint8_t *wrapped, size_t n,
 		       struct vault_key **ret);
+/* Wraps an open key anew, by the newest master key. */
+enum rc vault_key_wrap(struct cx *cx, const struct vault *v, const struct vault_key *k, uint8_t wrapped[VAULT_WRAPPED]);
 void vault_key_drop(struct vault_key *k);
 void vault_key_drop_auto(struct vault_key **k);
 #define VAULT_KEY_AUTO __attribute__((cleanup(vault_key_drop_auto)))

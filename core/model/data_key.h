@@ -17,6 +17,11 @@ enum rc data_key_open(struct cx *cx, struct db_conn *c, struct vault *v, const c
 void data_key_close(struct data_key *k);	/* safe on a zeroed one */
 #define DATA_KEY_AUTO __attribute__((cleanup(data_key_close)))
 
+/* One round of wrapping anew, by the newest master key, what another one wraps: the next data keys behind `after`, which
+ * moves on; "" begins.  Repeatable.  A key that does not open stays as it is and is counted in failed, with a line in the log. */
+struct data_key_round { char after[32]; int found, failed; };
+enum rc data_key_rewrap(struct cx *cx, struct db_conn *c, struct vault *v, const char *after, struct data_key_round *ret);
+
 /* table.column of row id. */
 enum rc data_key_seal(struct cx *cx, const struct data_key *k, const char *organization_id, const char *table, const char *column,
 		      const char *row, const void *plain, size_t n, struct buf *ret);

@@ -161,4 +161,14 @@ test('O-31: a new master key beside the old one: what is sealed opens, and witho
 	await server.start();
 });
 
+test('O-31: everything is wrapped anew while the server serves, and then it does without the old master key', async () => {
+	const [connection] = (await org.connections()).filter((c) => c.status === 'active');
+	assert.match(await server.command('vault', 'rewrap'), /^master_key [0-9a-f]{16}\nwrapped_anew [1-9]\d*$/m);
+	assert.match(await server.command('vault', 'rewrap'), /^wrapped_anew 0$/m);
+	await server.end();
+	rmSync(`${key}.old-1`);
+	await server.start();
+	await org.ends(await org.post(connection.id, 'without the old key'), 'published');
+});
+
 await done(60_000);

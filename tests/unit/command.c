@@ -230,15 +230,75 @@ TEST(scopes)
 	CHECK(!apikey_may(&k, "posts:read"));
 }
 
+static char rotated[ID_MAX];		/* the organization with many data keys */
+
+static enum rc each_key(struct cx *c, struct db_conn *conn, enum rc (*one)(struct cx *c, struct db_conn *conn, const char *end_user))
+{
+	enum rc rc = RC_OK;
+
+	for (int i = 0; i < 450 && rc == RC_OK; i++) {
+		char end_user[32];
+
+		snprintf(end_user, sizeof end_user, "eu_%d", i);
+		rc = one(c, conn, end_user);
+	}
+	return rc;
+}
+
+static enum rc key_make(struct cx *c, struct db_conn *conn, const char *end_user)
+{
+	return data_key_create(c, conn, store.vault, rotated, end_user);
+}
+
+static enum rc key_open(struct cx *c, struct db_conn *conn, const char *end_user)
+{
+	DATA_KEY_AUTO struct data_key k = {0};
+
+	return data_key_open(c, conn, store.vault, rotated, end_user, &k);
+}
+
+static enum rc many_keys(struct cx *c, struct db_conn *conn, void *arg)
+{
+	(void)arg;
+	return each_key(c, conn, key_make);
+}
+
+static enum rc all_open(struct cx *c, struct db_conn *conn, void *arg)
+{
+	(void)arg;
+	return each_key(c, conn, key_open);
+}
+
+static enum rc one_round(struct cx *c, struct db_conn *conn, void *arg)
+{
+	struct data_key_round round;
+	enum rc rc = data_key_rewrap(c, conn, store.vault, "", &round);
+
+	(void)arg;
+	CHECK_INT(round.found, 200);
+	CHECK_INT(round.failed, 0);
+	return rc;
+}
+
+static enum rc spoil_one(struct cx *c, struct db_conn *conn, void *arg)
+{
+	(void)c, (void)arg;
+	db_run(conn, "UPDATE data_key SET master_key_id = 'lost' WHERE organization_id = ?1 AND end_user_id = 'eu_7'", "s", rotated);
+	return db_rc(conn);
+}
+
 /* The last test: it opens the store anew. */
 TEST(z_keys_survive_a_new_master_key)
 {
-	char old[128], key[VAULT_API_KEY_MAX];
+	char old[128], aside[128], key[VAULT_API_KEY_MAX];
 	begin();
 	CHECK_INT(RUN("org", "create", "Rotated", "--json"), 0);
 	snprintf(key, sizeof key, "%s", member("live_key"));
+	snprintf(rotated, sizeof rotated, "%s", member("organization"));
+	CHECK_SAY(db_write(&cx, store.db, many_keys, NULL) == RC_OK, "%s", cx.words);
 	installation_close(&store);
 	snprintf(old, sizeof old, "%s.old-1", key_file);
+	snprintf(aside, sizeof aside, "%s.aside", key_file);
 	CHECK(rename(key_file, old) == 0);
 	CHECK_INT(store_open(0), RC_NOT_FOUND);
 	installation_close(&store);
@@ -246,8 +306,28 @@ TEST(z_keys_survive_a_new_master_key)
 	CHECK_INT(check(key, clock_now(), NULL), RC_OK);
 
 	installation_close(&store);		/* without the old key: refused by name, nothing is made anew */
-	CHECK(unlink(old) == 0);
+	CHECK(rename(old, aside) == 0);
 	CHECK_INT(store_open(0), RC_INVALID);
 	CHECK_SAY(strstr(cx.words, "needs master key") != NULL, "%s", cx.words);
+	installation_close(&store);
+
+	CHECK(rename(aside, old) == 0);		/* wrapped anew in rounds; ended after the first one and begun again */
+	CHECK_INT(store_open(0), RC_OK);
+	CHECK_INT(db_write(&cx, store.db, one_round, NULL), RC_OK);
+	installation_close(&store);
+	CHECK_INT(store_open(0), RC_OK);
+	CHECK_INT(RUN("vault", "rewrap", "--json"), 0);
+	CHECK_SAY(strtol(member("wrapped_anew"), NULL, 10) > 200, "%s", buf_text(&out));
+	CHECK_INT(RUN("vault", "rewrap", "--json"), 0);
+	CHECK_STR(member("wrapped_anew"), "0");
+	installation_close(&store);
+	CHECK(unlink(old) == 0);
+	CHECK_SAY(store_open(0) == RC_OK, "%s", cx.words);
+	CHECK_INT(check(key, clock_now(), NULL), RC_OK);
+	CHECK_INT(db_write(&cx, store.db, all_open, NULL), RC_OK);
+	CHECK_INT(db_write(&cx, store.db, spoil_one, NULL), RC_OK);
+	log_set(LOG_ERROR + 1);
+	CHECK_INT(RUN("vault", "rewrap"), 1);	/* what does not open is said, and stays */
+	CHECK_SAY(strstr(buf_text(&err), "1 of 1 data keys could not be opened") != NULL, "%s", buf_text(&err));
 	installation_close(&store);
 }

@@ -48,6 +48,8 @@ static const struct exception { const char *file, *part, *reason; } exceptions[]
 	{"core/model/connect_session.c", "WHERE s.state_mac = ?1", SECRET},
 	{"core/model/connect_session.c", "WHERE s.id = ?1", "the hosted pages, which have the id from the session's own token"},
 	{"core/model/data_key.c", "SELECT id, master_key_id, wrapped FROM data_key WHERE organization_id IS NULL", INSTALLATION},
+	{"core/model/data_key.c", "SELECT id, master_key_id, wrapped FROM data_key WHERE id > ?1", OPERATOR},
+	{"core/model/data_key.c", "UPDATE data_key SET wrapped = ?3", OPERATOR},
 	{"core/model/delivery.c", "SELECT organization_id, app_id, live, id, post_id", ENGINE " (the API gives the organization: COALESCE)"},
 	{"core/model/grant.c", "SELECT organization_id, app_id, live, id, end_user_id", ENGINE},
 	{"core/model/grant.c", "UPDATE auth_grant SET refresh_operation_id = NULL", ENGINE},
