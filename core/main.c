@@ -223,6 +223,7 @@ static const struct subcommand {
 	{"version", version, "print the version", 0},
 	{"org", store_command, NULL, -1},
 	{"key", store_command, NULL, -1},
+	{"vault", store_command, NULL, -1},
 	{"providers", store_command, NULL, -1},
 	{"reload", store_command, NULL, -1},
 };
