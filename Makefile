@@ -2,9 +2,10 @@
 #
 #   make SAN=address,undefined test   builds beside the normal tree, in build-address,undefined
 #   make FAIL=1 ...                   builds with failpoints, in build-fail (tests only)
+#   make FUZZ=1 ...                   builds with clang for libFuzzer, in build-fuzz: see make fuzz
 
 CC      ?= gcc
-B       := build$(if $(SAN),-$(SAN))$(if $(FAIL),-fail)
+B       := build$(if $(FUZZ),-fuzz,$(if $(SAN),-$(SAN))$(if $(FAIL),-fail))
 PKGS    := sqlite3 libcurl libsodium inih libcrypto
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
            -Wformat=2 -Wwrite-strings $(if $(CI),-Werror)
@@ -14,6 +15,13 @@ HARDEN  := -fstack-protector-strong -fstack-clash-protection -fcf-protection=ful
            $(if $(SAN),,-D_FORTIFY_SOURCE=3)
 SANFLAG := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 CFLAGS  ?= -O2 -g
+ifdef FUZZ	# gcc's own flags stay away: what is looked for here are faults at run time
+override CC := clang
+CFLAGS  := -O1 -g
+WARN    := -Wall -Wextra $(if $(CI),-Werror)
+HARDEN  :=
+SANFLAG := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+endif
 CPPFLAGS += -I. -I$(B) -D_GNU_SOURCE $(if $(FAIL),-DMPS_FAILPOINTS) -MMD -MP
 ALLC    := -std=c17 $(CFLAGS) $(WARN) $(HARDEN) $(SANFLAG)
 LDHARD  := -Wl,-z,relro,-z,now -Wl,-z,noexecstack $(SANFLAG)
@@ -28,7 +36,7 @@ obj      = $(patsubst %.c,$(B)/obj/%.o,$(1))
 testso  := $(patsubst tests/plugins/%.c,$(B)/tests/plugins/%.so,$(wildcard tests/plugins/*.c))
 unit    := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*.c))
 
-.PHONY: crash fail-build all help setup demo test test-long audit bench check clean install unit
+.PHONY: crash fail-build fuzz fuzz-build fuzz-all fuzz-merge all help setup demo test test-long audit bench check clean install unit
 all: $(B)/mypostshare $(B)/libexec/mypostshare-host $(B)/libexec/mypostshare-probe $(plugin) $(B)/try
 
 help:
@@ -118,6 +126,30 @@ simsrc := $(wildcard tests/sim/*.c)
 $(B)/sim: $(call obj,$(simsrc)) $(B)/libcore.a
 	@mkdir -p $(@D)
 	$(CC) $(ALLC) -fPIE -pie $(LDHARD) -Wl,--wrap=db_write,--wrap=db_write_async,--wrap=op_of_delivery -o $@ $(call obj,$(simsrc)) $(B)/libcore.a $(LDLIBS)
+
+# Fuzzing: one program per tests/fuzz/NAME.c, with what it is about; play.c is shared by those that play with a provider.
+fuzz     := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(filter-out tests/fuzz/play.c,$(wildcard tests/fuzz/*.c)))
+fuzzlink  = @mkdir -p $(@D); $(CC) $(CPPFLAGS) $(ALLC) -fsanitize=fuzzer -o $@ $(filter %.c %.o %.a,$^)
+playobj  := $(hostunit) $(call obj,tests/fuzz/play.c core/engine/hostcheck.c)
+fuzzplay := $(addprefix $(B)/fuzz/,bluesky mastodon sandbox template)
+$(B)/fuzz/bluesky: $(B)/obj/plugins/bluesky.o
+$(B)/fuzz/mastodon: $(B)/obj/plugins/mastodon.o
+$(B)/fuzz/sandbox: $(B)/obj/plugins/sandbox.o
+$(B)/fuzz/template: $(B)/obj/sdk/template/template.o
+$(B)/obj/plugins/%.o $(B)/obj/sdk/template/%.o: private CPPFLAGS += -Isdk
+$(fuzzplay): $(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h $(playobj)
+	$(fuzzlink) -lsodium -lunistring
+$(B)/fuzz/probe: tests/fuzz/probe.c tests/fuzz/fuzz.h $(call obj,$(filter-out core/probe/main.c core/probe/confine.c,$(probesrc)))
+	$(fuzzlink)
+$(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h $(B)/libcore.a
+	$(fuzzlink) $(LDLIBS)
+fuzz-build:
+	$(MAKE) --no-print-directory FUZZ=1 fuzz-all
+fuzz-all: $(fuzz)
+fuzz: fuzz-build ## each target for FUZZ_SECONDS=30 from its saved corpus; TARGETS="json url" only these
+	@tests/fuzz/run fuzz $(TARGETS)
+fuzz-merge: fuzz-build ## what make fuzz found comes into tests/fuzz/corpus, as few files as reach as far
+	@tests/fuzz/run merge $(TARGETS)
 
 setup: ## what is needed to build and to test, by name from Debian and npm
 	tools/setup

@@ -174,7 +174,7 @@ static bool refuse(char words[HTTP_WORDS_SIZE], const char *fmt, ...)
 /* What no parser may be asked to interpret: parsers disagree about exactly these. */
 static bool raw_check(const char *url, char words[HTTP_WORDS_SIZE])
 {
-	const char *authority = strstr(url, "://");
+	const char *authority = url + strcspn(url, ":/?#");	/* not a later "://": libcurl also takes https:/host */
 	size_t n = strnlen(url, URL_MAX + 1);
 
 	if (n > URL_MAX)
@@ -182,7 +182,7 @@ static bool raw_check(const char *url, char words[HTTP_WORDS_SIZE])
 	for (size_t i = 0; i < n; i++)
 		if (url[i] <= ' ' || url[i] > '~' || url[i] == '\\')
 			return refuse(words, "the URL has a control character, blank, backslash or non-ASCII byte: percent-encode it");
-	if (authority == NULL)
+	if (strncmp(authority, "://", 3) != 0)
 		return refuse(words, "the URL must begin with https://");
 	authority += 3;
 	n = strcspn(authority, "/?#");

@@ -1,10 +1,11 @@
-// Runs the tests: unit programs, provider conversations, the audit, the checks, and the plays.
+// Runs the tests: unit programs, provider conversations, the audit, the checks, the plays, and the fuzz targets.
 //
 //   tests/run build            all but tests/plays/long-*.mjs
-//   tests/run build unit       a kind: unit, conversations, audit, check, crash, plays
+//   tests/run build unit       a kind: unit, conversations, audit, check, crash, plays, fuzz
 //   tests/run build sandbox    whatever bears the name: unit/sandbox, unit/sandbox_publish, plays/sandbox, plays/sandbox-*
 //   tests/run build rules      plays/long-rules: a long one may be named without its mark
 //   LONG=1 tests/run build     all, and TEST_LONG=1 for those that can do more rounds
+//   CI=1 tests/run build       fuzz targets look for new inputs, too; without it they replay what is saved
 //
 // A program prints `ok NAME` or `not ok NAME: words` per test; what cannot print them (the audit, the checks) is one
 // test whose words are its output's last line.  A program that ends badly without a `not ok`, or well without any
@@ -17,6 +18,7 @@ const [build = 'build', group = ''] = process.argv.slice(2);
 const long = Boolean(process.env.LONG);
 const logs = join(build, 'test-logs');
 const MINUTE = 60_000;
+const searches = long || /^(1|true)$/.test(process.env.CI ?? '');
 
 // ---- what there is ----
 
@@ -48,8 +50,15 @@ function every() {
 			name: `plays/${name}`, argv: [process.execPath, `tests/plays/${name}.mjs`], ms: (long ? 180 : 15) * MINUTE,
 			only: name.startsWith('long-'), waits: /^(real|oauth|connect|api|media|ssrf)\b/.test(name),
 		})),
+		...listed('tests/fuzz', '.c').filter((name) => name !== 'play').map((name) => ({
+			name: `fuzz/${name}`, argv: [...idly, 'tests/fuzz/run', searches ? 'test' : 'replay', name], ms: 10 * MINUTE, idle: true,
+		})),
 	];
 }
+
+// What takes only the time that nothing else wants.
+const idly = ['nice', '-n', '19'];
+const fuzzBuild = { name: 'fuzz/build', argv: [...idly, 'make', '-s', '-j2', 'fuzz-build'], ms: 20 * MINUTE, whole: true };
 
 function wanted(file) {
 	if (!group) return long || !file.only;
@@ -127,13 +136,19 @@ mkdirSync(logs, { recursive: true });
 const files = every().filter(wanted);
 if (!existsSync('tests/node_modules')) console.log('# tests/node_modules is missing, and some tests need it: make setup');
 // Unit programs by two; then the plays that wait more than they work, by two and the longest first, beside everything else.
+// What is idle runs by two in what time is left: fuzzing is a search, and ends when its seconds are over.
 const lane = async (list) => {
 	for (let file; (file = list.shift()); ) await one(file);
 };
 const beside = files.filter((file) => file.beside);
 await Promise.all([lane(beside), lane(beside)]);
 const waiting = files.filter((f) => f.waits).sort((a, b) => b.name.includes('/real-') - a.name.includes('/real-'));
-await Promise.all([lane(files.filter((f) => !f.beside && !f.waits)), lane(waiting), lane(waiting)]);
+const idle = files.filter((f) => f.idle);
+const fuzz = async () => {
+	await one(fuzzBuild);
+	await Promise.all([lane(idle), lane(idle)]);
+};
+await Promise.all([lane(files.filter((f) => !f.beside && !f.waits && !f.idle)), lane(waiting), lane(waiting), idle.length && fuzz()]);
 
 const slowest = took.sort(([a], [b]) => b - a).slice(0, 8).map(([ms, name]) => `${name} ${Math.round(ms / 1000)} s`);
 console.log(`# slowest: ${slowest.join(', ')}`);

@@ -247,6 +247,7 @@ TEST(urls_that_people_may_give)
 		{ "https://localhost/", false, false }, { "https://%65xample.com/", false, false },
 		{ "https://user@example.com/", false, false }, { "https://@example.com/", false, false },
 		{ "https:/example.com/", false, false }, { "https:///example.com/", false, false },
+		{ "https:/other.example.com/://example.com/", false, false },
 		{ "https://example.com./", false, false }, { "https://example.com\\.evil.com/", false, false },
 	};
 	struct http_config config = { .allow = allow };
