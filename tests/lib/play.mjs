@@ -4,6 +4,10 @@
 //   scene('what must hold', async () => { assert... });    in order, each after the one before has ended
 //   after(() => server.stop());                             at the end, last given first, whatever happened
 //   await curtain();                                        runs them; the file's last line
+//
+// A report of a sanitizer in the output of any child fails the play, whatever its scenes say.
+import { seenReports } from './reports.mjs';
+
 const scenes = [], ends = [];
 
 export const scene = (name, run) => scenes.push({ name, run });
@@ -38,6 +42,7 @@ export async function curtain(ms = 180_000) {
 	let good = 0;
 	for (const one of scenes) good += await perform(one, ms);
 	for (const end of ends) await end();
+	for (const report of seenReports()) console.log(`not ok no report of a sanitizer: ${report}`);
 	console.log(`# ${good} passed, ${scenes.length - good} failed`);
-	process.exit(good && good === scenes.length ? 0 : 1);
+	process.exit(good && good === scenes.length && !seenReports().length ? 0 : 1);
 }

@@ -3,6 +3,11 @@
 // The one thing to know: a child that is still alive when the test ends, however it ends, is killed at exit.
 import { spawn } from 'node:child_process';
 import { createServer } from 'node:net';
+import { basename } from 'node:path';
+import { sanitizers, watch } from './reports.mjs';
+
+const own = sanitizers(process.env.BUILD ?? 'build');
+for (const name in own) process.env[name] ??= own[name];		// a play that is run by hand
 
 const alive = new Set();
 process.on('exit', () => { for (const child of alive) child.kill('SIGKILL'); });
@@ -17,6 +22,7 @@ export class Child {
 		this.pid = this.process.pid;
 		for (const stream of [this.process.stdout, this.process.stderr]) stream.setEncoding('utf8').on('data', (text) => this.output += text);
 		alive.add(this.process);
+		watch(basename(program), () => this.output);
 		this.end = new Promise((resolve) => {
 			this.process.on('error', (error) => { this.output += `${program}: ${error.message}\n`; resolve(this.finish(127, null)); });
 			this.process.on('close', (status, signal) => resolve(this.finish(status, signal)));

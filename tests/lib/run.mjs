@@ -9,10 +9,12 @@
 //
 // A program prints `ok NAME` or `not ok NAME: words` per test; what cannot print them (the audit, the checks) is one
 // test whose words are its output's last line.  A program that ends badly without a `not ok`, or well without any
-// `ok`, is a failed test itself.  The whole output of a file with a failure stays in BUILD/test-logs.
+// `ok`, is a failed test itself, and so is a report of a sanitizer in any process of the file.  The whole output of a file
+// with a failure stays in BUILD/test-logs.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { reportIn, reportsOf, sanitizers } from './reports.mjs';
 
 const [build = 'build', group = ''] = process.argv.slice(2);
 const long = Boolean(process.env.LONG);
@@ -69,11 +71,13 @@ function wanted(file) {
 
 // ---- running one ----
 
+const reportLog = (file) => join(logs, `${file.name.replace('/', '-')}.report`);
+
 // Its own process group, so that a file that hangs is ended with everything it started.
 function start(file) {
 	return new Promise((resolve) => {
 		let output = '', late = false;
-		const env = { ...process.env, BUILD: build, ...(long && { TEST_LONG: '1' }) };
+		const env = { ...process.env, BUILD: build, ...(long && { TEST_LONG: '1' }), ...sanitizers(build, reportLog(file)) };
 		const child = spawn(file.argv[0], file.argv.slice(1), { env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
 		const kill = () => {
 			try {
@@ -121,12 +125,13 @@ async function one(file) {
 	const begun = Date.now();
 	const result = await start(file);
 	took.push([Date.now() - begun, file.name]);
-	const lines = verdicts(file, result);
+	const lines = verdicts(file, result), reports = reportsOf(reportLog(file)), report = reportIn(`${result.output}\n${reports}`);
+	if (report && !lines.some((line) => line.text.includes(report))) lines.push({ good: false, text: `${file.name}: ${report}` });
 	for (const { good, text } of lines) {
 		good ? passed++ : failed++;
 		console.log(`${good ? 'ok' : 'not ok'} ${text}`);
 	}
-	if (lines.some((line) => !line.good)) writeFileSync(join(logs, `${file.name.replace('/', '-')}.log`), result.output);
+	if (lines.some((line) => !line.good)) writeFileSync(join(logs, `${file.name.replace('/', '-')}.log`), result.output + reports);
 }
 
 // ---- all ----

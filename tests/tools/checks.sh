@@ -83,6 +83,8 @@ style a.c '' '/* head */' 'int XXX3, TODOS;'
 style a.c 'a.c:2: a path' '/* head */' "char *a = \"/""work/x\";"
 style a.c 'a.c:2: strcpy is forbidden' '/* head */' 'strcpy(a, b);'
 style a.c 'a.c:3: sprintf is forbidden' '/* head' ' */' "x = '\"'; sprintf (a, b);"
+style a.c 'a.c:2: localtime is forbidden' '/* head */' 't = localtime(&now);'
+style a.c '' '/* head */' 'gmtime_r(&now, &tm);'
 style a.c '' '/* head: strcpy(a, b) */' 'snprintf(a, "atoi(1)"); my_gets(x); /* gets(' 'atoi(2) */ int a;'
 style a.c 'a.c:601: the file has 601' '/* head */' "$(seq 600)"
 style a.c '' '/* head */' "$(seq 599)"

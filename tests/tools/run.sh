@@ -19,10 +19,10 @@ unit() {
 	chmod +x "build/unit/$name"
 }
 
-# expect STATUS GROUP WORDS: the runner ends so, and among its lines is one with the words
+# expect STATUS GROUP WORDS [BUILD]: the runner ends so, and among its lines is one with the words
 expect() {
 	status=0
-	out=$(tests/run build "$2" 2>&1) || status=$?
+	out=$(tests/run "${4:-build}" "$2" 2>&1) || status=$?
 	if [ "$status" = "$1" ] && printf '%s\n' "$out" | grep -qF -- "$3"; then
 		echo "ok $2: $3"
 	else
@@ -39,6 +39,18 @@ unit liar 'echo "not ok first: words"; exit 0'
 unit crash 'echo ok first; kill -SEGV $$'
 unit quiet 'exit 0'
 unit lonely_leaves_a_child 'sleep 300 & echo $! > child; echo ok first'
+# A server of a play, or a grandchild of anything, that a sanitizer has something to say about.
+unit reported 'echo ok first; eval "$(echo "$TSAN_OPTIONS" | sed "s/:/;/g")"' \
+	'echo "WARNING: ThreadSanitizer: data race (pid=1)
+SUMMARY: ThreadSanitizer: data race core/a.c:1 in planted" > "$log_path.1"'
+unit said 'echo ok first; echo "core/a.c:1:2: runtime error: signed integer overflow" >&2'
+cat > tests/plays/watched.mjs <<'END'
+import { run } from '../lib/process.mjs';
+import { curtain, scene } from '../lib/play.mjs';
+scene('its child says nothing good', () => run('sh', ['-c', 'echo "words: ==7==ERROR: AddressSanitizer: heap-use-after-free"; true']));
+await curtain();
+END
+cp -r build build-thread
 printf 'console.log("ok scene"); setTimeout(() => {}, 1e9); setTimeout(() => process.exit(0), 100);\n' > tests/plays/stage-one.mjs
 
 expect 0 good '2 passed, 0 failed'
@@ -55,6 +67,9 @@ if grep -qs '^State:.*[RSDT] (' "/proc/$(cat child)/status"; then
 	echo "not ok lonely: its child is still there"
 	failed=1
 fi
+expect 1 reported 'not ok unit/reported: SUMMARY: ThreadSanitizer: data race core/a.c:1 in planted' build-thread
+expect 1 said 'not ok unit/said: core/a.c:1:2: runtime error'
+expect 1 watched 'not ok plays/watched no report of a sanitizer: sh: words: ==7==ERROR: AddressSanitizer'
 expect 1 bad 'output in build/test-logs'
 [ -s build/test-logs/unit-bad.log ] || { echo 'not ok bad: no log'; failed=1; }
 exit "$failed"

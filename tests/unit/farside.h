@@ -25,11 +25,12 @@ struct far {
 	bool mute;			/* accepts and never says a word */
 	atomic_int connections, requests, posts, open;
 	atomic_long bytes;		/* heads and bodies of all requests */
+	pthread_mutex_t lock;		/* of those below, while a connection writes them */
 	char last[FAR_REQUEST + 1];	/* the last request, whole */
 	size_t last_head, last_length;
 };
 
-struct far_link { struct far *far; int fd; char *in; size_t len; };
+struct far_link { struct far *far; int fd; char *in; size_t len, head; };
 
 static inline void far_write(int fd, const char *bytes, size_t n)
 {
@@ -126,9 +127,9 @@ static inline bool far_echo(struct far_link *l)
 {
 	char head[100];
 
-	snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", l->far->last_length - l->far->last_head);
+	snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", l->len - l->head);
 	far_say(l->fd, head);
-	far_write(l->fd, l->far->last + l->far->last_head, l->far->last_length - l->far->last_head);
+	far_write(l->fd, l->in + l->head, l->len - l->head);
 	return true;
 }
 
@@ -178,9 +179,11 @@ static inline bool far_answer(struct far_link *l, size_t head)
 	const char *path = strchr(l->in, ' ');
 	struct far *far = l->far;
 
+	pthread_mutex_lock(&far->lock);
 	memcpy(far->last, l->in, l->len + 1);
-	far->last_head = head;
+	far->last_head = l->head = head;
 	far->last_length = l->len;
+	pthread_mutex_unlock(&far->lock);
 	atomic_fetch_add(&far->bytes, (long)l->len);
 	atomic_fetch_add(&far->requests, 1);
 	atomic_fetch_add(&far->posts, strncmp(l->in, "POST ", 5) == 0);
@@ -250,6 +253,7 @@ static inline struct far *far_start(void)
 {
 	struct far *far = calloc(1, sizeof(*far));
 
+	pthread_mutex_init(&far->lock, NULL);
 	far->fd = far_listen(&far->port);
 	CHECK(pthread_create(&far->thread, NULL, far_accept, far) == 0);
 	return far;
@@ -266,6 +270,7 @@ static inline void far_stop(struct far *far)
 	while (atomic_load(&far->open) > 0 && clock_mono() < deadline)
 		usleep(1000);
 	CHECK_INT(atomic_load(&far->open), 0);
+	pthread_mutex_destroy(&far->lock);
 	free(far);
 }
 
