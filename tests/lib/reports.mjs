@@ -10,7 +10,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 
 const summary = /^SUMMARY: \w+Sanitizer: .*$/m;
-const report = /^.*(?:(?:WARNING|ERROR): (?:Thread|Address|Leak|Memory|UndefinedBehavior)Sanitizer|runtime error:|ThreadSanitizer: reported).*$/m;
+const report = /^.*(?:(?:WARNING|ERROR): (?:Thread|Address|Leak|UndefinedBehavior)Sanitizer|runtime error:|ThreadSanitizer: reported).*$/m;
 
 // The line of a text that says most about a report, or undefined if there is none.
 export const reportIn = (text) => (report.test(text) ? (summary.exec(text) ?? report.exec(text))[0] : undefined);
