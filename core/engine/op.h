@@ -131,7 +131,7 @@ struct engine {
 	struct dpop_nonces *nonces;
 	int64_t epoch, checked_boot;
 	pthread_t thread;
-	bool running, stopping;
+	bool running, stopping, usurped;	/* usurped: the store is another's; nothing may be sent any more */
 	/* ops */
 	struct op ops;				/* list head */
 	int active, admitted;

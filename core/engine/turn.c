@@ -96,6 +96,15 @@ static bool still_owner(struct engine *e)
 	return false;
 }
 
+/* It may have stood still at any place, also between a turn's beginning and the connection's. */
+static bool may_send(void *arg)
+{
+	struct engine *e = arg;
+
+	e->usurped = e->usurped || !still_owner(e);
+	return !e->usurped;
+}
+
 static bool woken(struct engine *e)
 {
 	bool was;
@@ -134,7 +143,7 @@ bool engine_turn(struct engine *e)
 	struct http_wait waits[512];
 	unsigned count;
 
-	if (!still_owner(e))
+	if (!may_send(e))
 		return false;
 	e->stats.turns++;
 	commit_collect(e);
@@ -199,7 +208,8 @@ enum rc engine_begin(struct cx *cx, struct engine *e)
 {
 	const struct conf *conf = e->config.conf;
 	const char *own = e->config.sandbox_url ? strstr(e->config.sandbox_url, "://") : NULL;
-	struct http_config http = {.allow = (const char *const *)conf->allow, .own = own ? own + 3 : NULL, .ca_file = conf->ca_file};
+	struct http_config http = {.allow = (const char *const *)conf->allow, .own = own ? own + 3 : NULL, .ca_file = conf->ca_file,
+				   .may_send = may_send, .arg = e};
 	bool unclean = false;
 	enum rc rc;
 

@@ -53,6 +53,8 @@ struct http {
 	char *ca_file;
 	long connect_ms, total_ms, stall_s;
 	size_t answer_max;
+	bool (*may_send)(void *arg);
+	void *arg;
 	struct list running, ended;
 	int count;
 	int sockets, wakeup;			/* an epoll of libcurl's sockets; an eventfd */
@@ -100,6 +102,8 @@ static bool config_take(struct http *h, const struct http_config *config)
 	h->total_ms = config->total_ms > 0 ? config->total_ms : 60000;
 	h->stall_s = config->stall_s > 0 ? config->stall_s : 60;
 	h->answer_max = config->answer_max > 0 ? config->answer_max : 1024 * 1024;
+	h->may_send = config->may_send;
+	h->arg = config->arg;
 	if (config->ca_file == NULL)
 		return true;
 	h->ca_file = strdup(config->ca_file);
@@ -214,7 +218,10 @@ static int begin(void *arg, char *ip, char *own_ip, int port, int own_port)
 
 	(void)ip, (void)own_ip, (void)port, (void)own_port;
 	t->begun++;
-	return t->fresh && t->begun > 1 ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+	failpoint("http.begin");
+	if ((t->fresh && t->begun > 1) || (t->http->may_send != NULL && !t->http->may_send(t->http->arg)))
+		return CURL_PREREQFUNC_ABORT;
+	return CURL_PREREQFUNC_OK;
 }
 
 /* ---- setting up ---- */

@@ -26,6 +26,8 @@ struct http_config {
 	int connect_ms, total_ms;	/* 0: 10,000 and 60,000 */
 	int stall_s;			/* without a byte either way for so long: ended; 0: 60 */
 	size_t answer_max;		/* 0: 1 MiB */
+	bool (*may_send)(void *arg);	/* asked right before a request's first byte; NULL: always.  false: it ends unsent */
+	void *arg;
 };
 
 struct http_range {			/* a body part streamed from a file */

@@ -44,6 +44,7 @@ static const struct point { const char *name; int least[TYPES]; bool io; } point
 	{"commit.run", {2, 3, 2, 2}, false},
 	{"commit.done", {2, 3, 2, 2}, false},
 	{"intent.committed", {1, 2, 1, 1}, false},
+	{"http.begin", {1, 4, 1, 1}, false},
 	{"send.done", {1, 3, 1, 1}, false},
 };
 #define POINTS ((int)(sizeof points / sizeof points[0]))
