@@ -83,9 +83,9 @@ const hostsOf = (pid) => execFileSync('ps', ['-o', 'pid=', '--ppid', String(pid)
 
 // The store as the kill left it: a copy, for to open it is to recover it.
 function sound() {
-	const folder = mkdtempSync(join(tmpdir(), 'mps-left-')), names = ['mypostshare.db', 'mypostshare.db-wal'];
-	for (const name of names) if (existsSync(join(server.folder, 'var', name))) copyFileSync(join(server.folder, 'var', name), join(folder, name));
-	const store = new DatabaseSync(join(folder, names[0]));
+	const folder = mkdtempSync(join(tmpdir(), 'mps-left-')), left = join(server.folder, 'var/mypostshare.db');
+	for (const part of ['', '-wal']) if (existsSync(left + part)) copyFileSync(left + part, join(folder, `db${part}`));
+	const store = new DatabaseSync(join(folder, 'db'));
 	assert.equal(store.prepare('PRAGMA integrity_check').get().integrity_check, 'ok');
 	store.close();
 	rmSync(folder, { recursive: true });
