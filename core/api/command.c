@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/base/clock.h"
+#include "core/base/json.h"
 #include "core/base/jsonw.h"
 #include "core/base/text.h"
 #include "core/model/data_key.h"
@@ -213,9 +214,77 @@ static enum rc vault_rewrap(struct run *r)
 
 /* ---- the running server ---------------------------------------------------------------------------- */
 
+#define COLUMNS 6
+
+/* One line of the list: every word of it may come from a provider, which control characters were taken from. */
+struct provider_line { const char *text[COLUMNS]; };
+
+/* "2026-11-23T18:20:30.123Z" without the fraction: nobody reads it here. */
+static const char *moment(struct arena *a, struct jv v, const char *none)
+{
+	const char *text = json_text(v);
+	return json_type(v) == JSON_STRING ? arena_printf(a, "%.*sZ", (int)strcspn(text, "."), text) : none;
+}
+
+static const char *or_dash(const char *text) { return text[0] ? text : "-"; }
+
+static const char *cause_of(struct arena *a, struct jv p, const char *state)
+{
+	const char *words = json_text(json_get(p, "words")), *last = json_text(json_get(p, "lastFailure"));
+	if (words[0] && text_eq(state, "serving"))
+		return arena_printf(a, "goes on as it was, its reload was refused: %s", words);
+	return or_dash(words[0] ? words : last);
+}
+
+static struct provider_line provider_line(struct arena *a, struct jv p)
+{
+	const char *state = json_text(json_get(p, "state"));
+	const char *until = moment(a, json_get(p, "pausedUntil"), "");
+	int64_t failures = 0;
+	json_int(json_get(p, "failures"), &failures);
+	return (struct provider_line){{
+		json_text(json_get(p, "id")), or_dash(json_text(json_get(p, "version"))),
+		until[0] ? arena_printf(a, "%s until %s", state, until) : state, arena_printf(a, "%lld", (long long)failures),
+		moment(a, json_get(p, "lastFailureAt"), "-"), cause_of(a, p, state),
+	}};
+}
+
+static void columns_write(struct buf *out, const struct provider_line *lines, size_t n)
+{
+	int width[COLUMNS] = {0};
+	for (size_t i = 0; i < n; i++)
+		for (int c = 0; c < COLUMNS - 1; c++)
+			if ((int)strlen(lines[i].text[c]) > width[c])
+				width[c] = (int)strlen(lines[i].text[c]);
+	for (size_t i = 0; i < n; i++)
+		for (int c = 0; c < COLUMNS; c++)
+			buf_addf(out, "%-*s%s", width[c], lines[i].text[c], c < COLUMNS - 1 ? "  " : "\n");
+}
+
+static enum rc providers_table(struct run *r, const struct buf *json)
+{
+	ARENA_AUTO struct arena a;
+	struct provider_line *lines;
+	struct jv list;
+	arena_init(&a, 16u << 20);
+	if (json_parse(&r->cx, &a, buf_text(json), json->len, &list) != RC_OK)
+		return r->cx.rc;
+	lines = arena_array(&a, struct provider_line, json_count(list) + 1);
+	lines[0] = (struct provider_line){{"PROVIDER", "VERSION", "STATE", "FAILURES", "LAST FAILURE", "CAUSE"}};
+	for (size_t i = 0; i < json_count(list); i++)
+		lines[i + 1] = provider_line(&a, json_at(list, i));
+	columns_write(r->out, lines, json_count(list) + 1);
+	return RC_OK;
+}
+
 static enum rc providers(struct run *r)
 {
-	r->env->providers(r->env->server, r->out);
+	BUF_AUTO struct buf json;
+	buf_init(&json, 1u << 20);
+	r->env->providers(r->env->server, &json);
+	if (r->option[0] == NULL)
+		return providers_table(r, &json);
+	buf_add(r->out, json.data, json.len);
 	buf_addc(r->out, '\n');
 	return RC_OK;
 }
@@ -236,7 +305,7 @@ static const struct command commands[] = {
 	{"key", "list", "[ORG|APP]", {NULL}, key_list, false, "keys, without their secrets"},
 	{"vault", "rewrap", NULL, {NULL}, vault_rewrap, false,
 		"wrap every data key by the newest master key, online; then KEY_FILE.old-* is needed for older backups only"},
-	{"providers", NULL, NULL, {NULL}, providers, true, "what the running server has loaded or refused, as JSON"},
+	{"providers", NULL, NULL, {"--json"}, providers, true, "what the running server has loaded, refused or paused, and why"},
 	{"reload", NULL, "[PROVIDER]", {NULL}, reload, true, "load new and changed providers into the running server"},
 };
 

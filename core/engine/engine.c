@@ -96,6 +96,7 @@ void engine_close(struct engine *e)
 		return;
 	pthread_mutex_lock(&e->lock);
 	e->running = false;
+	pthread_cond_broadcast(&e->ended);
 	pthread_mutex_unlock(&e->lock);
 	http_wakeup(e->http);
 	pthread_join(e->thread, NULL);

@@ -1,8 +1,8 @@
 /*
- * The set of provider hosts: loading, reloading, telling about them.
+ * The set of provider hosts, and telling about them.
  *
- * The one thing to know: a refused provider stays in the set with its reason, so that the operator sees it; a
- * reload that fails changes nothing but the words.
+ * The one thing to know: a refused provider stays in the set with its reason, so that the operator sees it, and what
+ * went wrong last stays told after it is over; a reload that fails changes nothing but the words.
  */
 #include "core/engine/hostproc.h"
 
@@ -15,8 +15,6 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
-#include "core/base/json.h"
-#include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/engine/hostwire.h"
 
@@ -39,9 +37,9 @@ enum rc hosts_open(struct cx *cx, const char *program, struct hosts **ret)
 	return RC_OK;
 }
 
-static void info_free(struct host_info *i)
+void host_info_free(struct host_info *i)
 {
-	const char *texts[] = { i->id, i->file, i->version, i->describe, i->sandbox, i->words };
+	const char *texts[] = { i->id, i->file, i->version, i->describe, i->sandbox, i->words, i->fault };
 
 	for (size_t n = 0; n < sizeof texts / sizeof *texts; n++)
 		free((char *)(uintptr_t)texts[n]);
@@ -56,12 +54,17 @@ static void jobs_drop(struct jobs *q)
 
 static void host_drop(struct host *h)
 {
+	struct cx cx = { .who = "hosts", .rc = RC_UNAVAILABLE, .words = "the server is stopping" };
+
 	proc_drop(h->proc);
 	proc_drop(h->leaving);
+	if (h->start && h->start->spec.started)
+		h->start->spec.started(&cx, h->info.id, RC_UNAVAILABLE, h->start->spec.arg);
+	start_drop(h->start);
 	jobs_drop(&h->waiting);
 	if (h->file >= 0)
 		(void)close(h->file);
-	info_free(&h->info);
+	host_info_free(&h->info);
 	free(h);
 }
 
@@ -93,243 +96,74 @@ static struct host *host_add(struct hosts *hs, const struct host_spec *spec)
 	if (!h)
 		abort();
 	h->file = -1;
-	h->info.id = strdup(spec->id);
-	h->info.file = strdup(spec->file);
-	h->info.words = strdup("");
+	h->info.id = host_words(spec->id);
+	h->info.file = host_words(spec->file);
+	h->info.words = host_words("");
+	h->info.fault = host_words("");
 	while (*at)
 		at = &(*at)->next;
 	return *at = h;
 }
 
-/* --- starting ------------------------------------------------------------------------------------------------ */
-
-static char *rec_dup(const char *data, size_t len, enum frame_kind kind, const char *key)
-{
-	struct rec r;
-
-	return rec_find(data, len, kind, key, &r) ? strndup(r.value, r.value_len) : strdup("");
-}
-
-static enum rc hello_check(struct cx *cx, const struct host_spec *spec, const char *data, size_t len)
-{
-	struct rec r;
-	char want[12];
-
-	(void)snprintf(want, sizeof want, "%d", FRAME_BUILD);
-	if (rec_find(data, len, REC_BUILD, NULL, &r) && rec_is(&r, want))
-		return RC_OK;
-	return fail(cx, RC_INVALID,
-		"provider %s: the host program is of another build than this server (wanted %s): install both from one build", spec->id, want);
-}
-
-static enum rc describe_read(struct cx *cx, const struct host_spec *spec, const char *data, size_t len, struct host_info *ret)
-{
-	char *minor = rec_dup(data, len, REC_ABI, "abi_minor");
-	int64_t n = 0;
-
-	(void)text_int(minor, &n);
-	free(minor);
-	*ret = (struct host_info){ .id = rec_dup(data, len, REC_ID, NULL), .file = strdup(spec->file),
-		.version = rec_dup(data, len, REC_VERSION, NULL),
-		.describe = rec_dup(data, len, REC_DESCRIBE, NULL), .sandbox = rec_dup(data, len, REC_SANDBOX, NULL), .words = strdup(""),
-		.abi_minor = (uint32_t)n, .loaded = true };
-	if (strcmp(ret->id, spec->id) == 0 && text_utf8(ret->describe, strlen(ret->describe)))
-		return RC_OK;
-	fail(cx, RC_INVALID,
-		"provider file %s: its id is \"%.40s\", wanted \"%s\": rename the file to %.40s.so, or name it in [provider.%.40s] file",
-		spec->file, ret->id, spec->id, ret->id, ret->id);
-	info_free(ret);
-	return cx->rc;
-}
-
-static enum rc fault_read(struct cx *cx, const struct host_spec *spec, const char *data, size_t len)
-{
-	char *words = rec_dup(data, len, REC_FAULT, NULL);
-
-	fail(cx, RC_INVALID, "provider file %s (%s) is refused: %.500s", spec->file, spec->id, words);
-	free(words);
-	return cx->rc;
-}
-
-/* Handles the frames that are there; *ret_ready once the description is read. */
-static enum rc start_frames(struct cx *cx, const struct host_spec *spec, struct proc *p, struct host_info *ret, bool *ret_ready)
-{
-	struct frame_head head;
-	const char *records;
-	enum rc rc = RC_OK;
-
-	while (rc == RC_OK && !*ret_ready && proc_frame(p, &head, &records)) {
-		if (head.type == FRAME_FAULT)
-			rc = fault_read(cx, spec, records, head.length);
-		else if (head.type == FRAME_HELLO && !p->greeted)
-			rc = hello_check(cx, spec, records, head.length);
-		else if (head.type == FRAME_DESCRIBE && p->greeted)
-			rc = describe_read(cx, spec, records, head.length, ret);
-		else
-			rc = fail(cx, RC_INVALID, "provider %s: its host wrote a frame out of turn while loading", spec->id);
-		p->greeted |= head.type == FRAME_HELLO;
-		*ret_ready = p->described = rc == RC_OK && head.type == FRAME_DESCRIBE;
-		proc_frame_done(p, &head);
-	}
-	return rc;
-}
-
-static enum rc start_ended(struct cx *cx, const struct host_spec *spec, struct proc *p)
-{
-	struct pollfd wait = { p->pidfd, POLLIN, 0 };
-	char how[400] = "its process hangs";
-
-	if (poll(&wait, 1, 200) == 0)
-		proc_kill(p);
-	(void)poll(&wait, 1, 1000);
-	(void)proc_reap(p, how, sizeof how);
-	return fail(cx, RC_INVALID, "provider file %s (%s) is refused: while loading %s", spec->file, spec->id, how);
-}
-
-/* Waits for hello and description. */
-static enum rc start_wait(struct cx *cx, const struct host_spec *spec, struct proc *p, struct host_info *ret)
-{
-	bool ready = false;
-
-	for (int64_t end = clock_mono() + HOST_LOAD_MS; !ready;) {
-		struct pollfd wait[] = { { p->sock, POLLIN, 0 }, { p->err, POLLIN, 0 } };
-		int64_t left = end - clock_mono();
-		bool alive;
-		enum rc rc;
-
-		if (left <= 0)
-			return fail(cx, RC_TIMEOUT, "provider file %s (%s) is refused: it did not load within %d s", spec->file, spec->id, HOST_LOAD_MS / 1000);
-		(void)poll(wait, 2, (int)left);
-		proc_listen(p);
-		alive = proc_read(p);
-		rc = start_frames(cx, spec, p, ret, &ready);
-		if (rc != RC_OK)
-			return rc;
-		if (p->cause[0] || (!alive && !ready))
-			return start_ended(cx, spec, p);
-	}
-	return RC_OK;
-}
-
-static enum rc start(struct cx *cx, struct hosts *hs, const struct host_spec *spec, int *ret_file, struct proc **ret_proc,
-	struct host_info *ret)
-{
-	struct proc *p = NULL;
-	int file = -1;
-	enum rc rc = host_file_open(cx, spec, &file);
-
-	if (rc == RC_OK)
-		rc = proc_spawn(cx, hs->program, file, spec->id, &p);
-	if (rc == RC_OK)
-		rc = start_wait(cx, spec, p, ret);
-	if (rc != RC_OK) {
-		proc_drop(p);
-		if (file >= 0)
-			(void)close(file);
-		return rc;
-	}
-	ret->pid = p->pid;
-	*ret_file = file, *ret_proc = p;
-	return RC_OK;
-}
-
-/* --- loading and reloading ----------------------------------------------------------------------------------- */
-
-static void words_set(struct host *h, const char *words)
-{
-	free((char *)(uintptr_t)h->info.words);
-	h->info.words = strdup(words);
-}
-
-/* The least (0) or greatest (1) state version of a descriptor. */
-static int64_t state_version(const char *describe, size_t which)
-{
-	struct arena a ARENA_AUTO;
-	struct cx cx;
-	struct jv root;
-	int64_t n = 1;
-
-	arena_init(&a, 8 * 1024 * 1024);
-	cx_init(&cx, "hosts");
-	if (json_parse(&cx, &a, describe, strlen(describe), &root) == RC_OK)
-		(void)json_int(json_at(json_get(root, "state_versions"), which), &n);
-	return n;
-}
-
-static enum rc versions_check(struct cx *cx, const struct host *h, const struct host_info *new)
-{
-	int64_t old_max = h->info.loaded ? state_version(h->info.describe, 1) : 0;
-
-	if (!h->info.loaded || (state_version(new->describe, 0) <= old_max && old_max <= state_version(new->describe, 1)))
-		return RC_OK;
-	return fail(cx, RC_CONFLICT,
-		"provider %s %s does not understand state version %lld of operations under way (state_versions of %s): let them finish first",
-		h->info.id, new->version, (long long)old_max, h->info.version);
-}
-
-static enum rc new_check(struct cx *cx, const struct host *h, const struct host_spec *spec, const struct host_info *new)
-{
-	enum rc rc = versions_check(cx, h, new);
-
-	return rc == RC_OK && spec->accept ? spec->accept(cx, new, spec->arg) : rc;
-}
-
-/* The new process serves from now on; the old one answers what it was asked. */
-static void swap(struct host *h, int file, struct proc *p, struct host_info *new)
-{
-	int crashes = h->info.crashes;
-
-	proc_drop(h->leaving);
-	h->leaving = h->proc;
-	if (h->leaving)
-		h->leaving->leave_by = clock_mono() + HOST_LEAVE_MS;
-	h->proc = p;
-	if (h->file >= 0)
-		(void)close(h->file);
-	h->file = file;
-	info_free(&h->info);
-	h->info = *new;
-	h->info.crashes = crashes;
-	h->alone = false;
-	memset(h->crash_at, 0, sizeof h->crash_at);
-}
-
-enum rc hosts_reload(struct cx *cx, struct hosts *hs, const struct host_spec *spec)
+struct host *host_of(struct hosts *hs, const struct host_spec *spec)
 {
 	struct host *h = host_find(hs, spec->id);
-	struct host_info new = { 0 };
-	struct proc *p = NULL;
-	int file = -1;
-	enum rc rc;
 
-	if (!h)
-		h = host_add(hs, spec);
-	if (h->leaving) {		/* of a reload a moment ago: its steps are run again by whoever serves next */
-		while (h->leaving->sent.first)
-			jobs_push(&h->waiting, jobs_pop(&h->leaving->sent));
-		proc_drop(h->leaving);
-		h->leaving = NULL;
-	}
-	rc = start(cx, hs, spec, &file, &p, &new);
-	if (rc == RC_OK && (rc = new_check(cx, h, spec, &new)) != RC_OK) {
-		proc_drop(p);
-		(void)close(file);
-		info_free(&new);
-	}
-	if (rc != RC_OK) {
-		words_set(h, cx->words);
-		return rc;
-	}
-	swap(h, file, p, &new);
-	log_info("hosts", "provider %s %s is loaded (%s)", h->info.id, h->info.version, h->info.sandbox);
-	return RC_OK;
+	return h ? h : host_add(hs, spec);
 }
 
-enum rc hosts_load(struct cx *cx, struct hosts *hs, const struct host_spec *spec)
+/* --- words --------------------------------------------------------------------------------------------------- */
+
+/* Whatever a provider had a hand in is shown on terminals and in JSON. */
+char *host_words(const char *text)
 {
-	if (host_find(hs, spec->id) && host_find(hs, spec->id)->info.loaded)
-		return fail(cx, RC_CONFLICT, "provider file %s: a provider with id %s is loaded already", spec->file, spec->id);
-	return hosts_reload(cx, hs, spec);
+	char *copy = strdup(text);
+	bool utf8 = text_utf8(text, strlen(text));
+
+	if (!copy)
+		abort();
+	for (char *c = copy; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f || (!utf8 && (unsigned char)*c >= 0x80))
+			*c = '?';
+	return copy;
+}
+
+void host_say(struct host *h, const char *words)
+{
+	free((char *)(uintptr_t)h->info.words);
+	h->info.words = host_words(words);
+}
+
+void host_fault(struct host *h, const char *words)
+{
+	free((char *)(uintptr_t)h->info.fault);
+	h->info.fault = host_words(words);
+	h->info.fault_at = clock_now();
+	h->info.faults++;
+}
+
+void host_refused(struct host *h, const char *words)
+{
+	host_say(h, words);
+	host_fault(h, words);
+}
+
+void hosts_fault(struct hosts *hs, const char *id, const char *words)
+{
+	struct host *h = host_find(hs, id);
+
+	if (!h)
+		return;
+	host_fault(h, words);
+	hs->news |= HOSTS_CHANGED;
+}
+
+unsigned hosts_news(struct hosts *hs)
+{
+	unsigned news = hs->news;
+
+	hs->news = 0;
+	return news;
 }
 
 /* --- telling ------------------------------------------------------------------------------------------------- */
@@ -402,10 +236,10 @@ void hosts_step(struct hosts *hs, const char *id, uint64_t operation, const stru
 static unsigned proc_waits(const struct proc *p, struct http_wait *waits, unsigned max)
 {
 	short events = (short)(POLLIN | (p->out.len ? POLLOUT : 0));
-	const struct http_wait all[] = { { p->sock, events, 0 }, { p->err, POLLIN, 0 }, { p->pidfd, POLLIN, 0 } };
-	unsigned n = 0;
+	const struct http_wait all[] = { { p->sock, events, 0 }, { p->pidfd, POLLIN, 0 }, { p->err, POLLIN, 0 } };
+	unsigned n = 0, most = p->err >= 0 ? 3 : 2;
 
-	for (; n < 3 && n < max; n++)
+	for (; n < most && n < max; n++)
 		waits[n] = all[n];
 	return n;
 }
@@ -419,6 +253,8 @@ unsigned hosts_waits(struct hosts *hs, struct http_wait *waits, unsigned max)
 			n += proc_waits(h->proc, waits + n, max - n);
 		if (h->leaving)
 			n += proc_waits(h->leaving, waits + n, max - n);
+		if (h->start)
+			n += proc_waits(h->start->proc, waits + n, max - n);
 	}
 	return n;
 }

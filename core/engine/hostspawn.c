@@ -233,12 +233,16 @@ enum rc proc_spawn(struct cx *cx, int program, int file, const char *id, struct 
 void proc_listen(struct proc *p)
 {
 	char some[1024];
-	ssize_t n;
+	ssize_t n = 0;
 
-	while ((n = read(p->err, some, sizeof some)) > 0) {
+	while (p->err >= 0 && (n = read(p->err, some, sizeof some)) > 0) {
 		size_t room = HOST_WORDS - p->words.len;
 
 		buf_add(&p->words, some, (size_t)n < room ? (size_t)n : room);
+	}
+	if (p->err >= 0 && n == 0) {	/* closed on its side: it would be ready for reading for ever */
+		(void)close(p->err);
+		p->err = -1;
 	}
 }
 
@@ -288,7 +292,8 @@ void proc_drop(struct proc *p)
 	while (!p->dead && waitid(P_PIDFD, (id_t)p->pidfd, &info, WEXITED) != 0 && errno == EINTR)
 		;
 	(void)close(p->sock);
-	(void)close(p->err);
+	if (p->err >= 0)
+		(void)close(p->err);
 	(void)close(p->pidfd);
 	buf_free(&p->in);
 	buf_free(&p->out);

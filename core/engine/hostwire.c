@@ -148,8 +148,11 @@ void host_pump(struct hosts *hs, struct host *h, int64_t now)
 	cx_init(&cx, "hosts");
 	if (!h->info.loaded || h->info.paused)
 		return;
-	if (!p && h->waiting.first && proc_spawn(&cx, hs->program, h->file, h->info.id, &h->proc) != RC_OK)
+	if (!p && h->waiting.first && proc_spawn(&cx, hs->program, h->file, h->info.id, &h->proc) != RC_OK) {
+		host_fault(h, cx.words);
 		host_pause(h, now, cx.words);
+		hs->news |= HOSTS_CHANGED;
+	}
 	if (!p || !p->described || p->cause[0])
 		return;
 	while (h->waiting.first && p->sent.count < most) {
@@ -174,9 +177,9 @@ void host_pause(struct host *h, int64_t now, const char *words)
 
 	(void)snprintf(text, sizeof text, "%s; paused for %d s, `mypostshare reload %s` ends the pause", words, HOST_PAUSE_MS / 1000, h->info.id);
 	h->info.paused = true;
+	h->info.paused_until = clock_now() + HOST_PAUSE_MS;
 	h->paused_until = now + HOST_PAUSE_MS;
-	free((char *)(uintptr_t)h->info.words);
-	h->info.words = strdup(text);
+	host_say(h, text);
 	log_error("hosts", "provider %s: %s", h->info.id, text);
 }
 
@@ -203,7 +206,7 @@ static bool crash_count(struct host *h, uint64_t operation, int64_t now)
 }
 
 /* A process of the host has ended, for whatever reason; p is not usable any more. */
-static void host_crashed(struct host *h, struct proc *p, const char *how, int64_t now)
+static void host_crashed(struct hosts *hs, struct host *h, struct proc *p, const char *how, int64_t now)
 {
 	struct job *head = p->sent.first;
 	char where[200] = "idle", words[600];
@@ -213,6 +216,8 @@ static void host_crashed(struct host *h, struct proc *p, const char *how, int64_
 		job_name(head, where, sizeof where);
 	(void)snprintf(words, sizeof words, "its host crashed in %s: %s", where, how);
 	log_error("hosts", "provider %s: %s (crash %d); all it wrote: %s", h->info.id, words, h->info.crashes, buf_text(&p->words));
+	host_fault(h, words);
+	hs->news |= HOSTS_CHANGED;
 	h->proc = NULL;
 	jobs_return(&h->waiting, &p->sent);
 	proc_drop(p);
@@ -227,7 +232,7 @@ static void host_crashed(struct host *h, struct proc *p, const char *how, int64_
 }
 
 /* Waits a moment for the exit status that follows the end of its socket, so that the words are true. */
-static void proc_finish(struct proc *p)
+void proc_finish(struct proc *p)
 {
 	struct pollfd wait = { p->pidfd, POLLIN, 0 };
 
@@ -286,7 +291,7 @@ static void check_clock(struct proc *p, int64_t now)
 		blame(p, "it did not describe itself within 5 s");
 }
 
-static void proc_turn(struct host *h, struct proc *p, int64_t now)
+static void proc_turn(struct hosts *hs, struct host *h, struct proc *p, int64_t now)
 {
 	struct frame_head head;
 	const char *records;
@@ -302,7 +307,7 @@ static void proc_turn(struct host *h, struct proc *p, int64_t now)
 	if (!alive || p->cause[0])
 		proc_finish(p);
 	if (proc_reap(p, how, sizeof how))
-		host_crashed(h, p, how, now);
+		host_crashed(hs, h, p, how, now);
 }
 
 /* The process that a reload replaced.  What it has not answered in time, or when it ends, is asked of the new one:
@@ -332,14 +337,17 @@ void host_turn(struct hosts *hs, struct host *h, int64_t now)
 	if (h->leaving)
 		leaving_turn(h, now);
 	if (h->proc)
-		proc_turn(h, h->proc, now);
+		proc_turn(hs, h, h->proc, now);
+	if (h->start)
+		start_turn(hs, h, now);
 	if (h->info.paused && now >= h->paused_until) {
 		h->info.paused = false;
+		h->info.paused_until = 0;
 		memset(h->crash_at, 0, sizeof h->crash_at);
-		free((char *)(uintptr_t)h->info.words);
-		h->info.words = strdup("");
+		host_say(h, "");
+		hs->news |= HOSTS_CHANGED | HOSTS_RESUMED;
 	}
-	if (h->info.paused || !h->info.loaded)
+	if (h->info.paused || (!h->info.loaded && !h->start))
 		host_clear(h, HOST_PAUSED, h->info.words);
 	host_pump(hs, h, now);
 }
@@ -349,8 +357,12 @@ int64_t host_deadline(const struct host *h)
 	int64_t first = -1;
 	const struct proc *both[] = { h->proc, h->leaving };
 
-	if (h->waiting.first && (h->info.paused || !h->info.loaded))
+	if (h->waiting.first && (h->info.paused || (!h->info.loaded && !h->start)))
 		return 0;
+	if (h->start)
+		first = h->start->by;
+	if (h->info.paused && (first < 0 || h->paused_until < first))
+		first = h->paused_until;	/* what waits for its end is not here, but in the store */
 	for (int i = 0; i < 2; i++) {
 		const struct proc *p = both[i];
 		int64_t at = !p ? -1 : p->sent.first ? p->head_since + HOST_STEP_MS : !p->described ? p->born + HOST_LOAD_MS : -1;

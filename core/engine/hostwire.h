@@ -3,7 +3,7 @@
  *
  * A host is a provider as the engine knows it; a proc is one process that runs it.  A host has one serving proc
  * (none while refused, paused or between a crash and the next step) and, for 2 s after a reload, one that is
- * leaving.  Jobs wait in the host until they are written to the proc, and go back when the proc dies.
+ * leaving, and one that is starting.  Jobs wait in the host until they are written to the proc, and go back when the proc dies.
  */
 #ifndef MPS_ENGINE_HOSTWIRE_H
 #define MPS_ENGINE_HOSTWIRE_H
@@ -44,11 +44,20 @@ struct proc {
 	char cause[160];		/* why we ended it, or "" */
 };
 
+/* A process that is to serve, and is being loaded. */
+struct start {
+	struct host_spec spec;		/* id and file are ours */
+	struct proc *proc;
+	int file;
+	int64_t by;
+};
+
 struct host {
 	struct host *next;
 	struct host_info info;		/* its texts are ours */
 	int file;			/* sealed copy of the .so, or -1 */
 	struct proc *proc, *leaving;
+	struct start *start;
 	struct jobs waiting;
 	bool alone;			/* after a crash: the head by itself */
 	int64_t crash_at[HOST_CRASHES];	/* of crashes by different operations, newest first */
@@ -60,6 +69,7 @@ struct hosts {
 	int program;
 	struct host *first;
 	struct jobs lost;		/* steps for an id that is not there */
+	unsigned news;
 };
 
 /* hostspawn.c */
@@ -69,6 +79,18 @@ bool proc_reap(struct proc *p, char *out, size_t size);		/* true once it has end
 void proc_kill(struct proc *p);
 void proc_drop(struct proc *p);		/* kills and waits if need be; frees */
 void proc_listen(struct proc *p);	/* collects words on stderr */
+
+/* hostproc.c */
+struct host *host_of(struct hosts *hs, const struct host_spec *spec);	/* made if it is not there */
+void host_info_free(struct host_info *i);
+char *host_words(const char *text);	/* a copy without what no terminal should see; the caller frees */
+void host_say(struct host *h, const char *words);
+void host_fault(struct host *h, const char *words);
+void host_refused(struct host *h, const char *words);
+
+/* hoststart.c */
+void start_turn(struct hosts *hs, struct host *h, int64_t now);
+void start_drop(struct start *s);
 
 /* hostwire.c */
 void jobs_push(struct jobs *q, struct job *j);
@@ -82,6 +104,7 @@ bool proc_read(struct proc *p);		/* what the socket has, without waiting; false:
 bool proc_frame(struct proc *p, struct frame_head *ret, const char **ret_records);	/* the first whole frame */
 void proc_frame_done(struct proc *p, const struct frame_head *head);
 void host_pause(struct host *h, int64_t now, const char *words);
+void proc_finish(struct proc *p);	/* the end of its socket was seen: a moment for its exit status, then it is ended */
 
 /* hostcheck.c: NULL if the records are a well-formed action, else what is wrong. */
 const char *action_check(const char *data, size_t len);

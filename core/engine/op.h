@@ -164,6 +164,7 @@ struct engine {
 	struct reload *reload;
 	int unblocked;			/* rows that the last write of a reload released; writer's thread only */
 	struct buf providers_json;
+	int64_t listed_at;		/* when it was written, by clock_mono */
 	struct engine_stats stats;
 };
 

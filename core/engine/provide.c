@@ -15,12 +15,23 @@
 #include "core/model/post.h"
 
 #define UNBLOCK_MAX 200
+#define LIST_MS 10000			/* memory in use changes without news */
+#define REPORT_MAX (1024 * 1024)
 
+/* What another thread waits for.  The engine's once it stands there, until it is done. */
 struct reload {
-	const char *id;
-	struct buf *out;
+	char *id;		/* NULL: all */
+	struct buf out;
 	enum rc rc;
-	bool done;
+	int open;		/* providers whose new process has not said yet whether it may serve */
+	bool begun, done;
+};
+
+/* One provider that is being loaded. */
+struct bringing {
+	struct engine *e;
+	struct reload *reload;	/* NULL: at start */
+	struct platform *snapshot;
 };
 
 static bool spec_of(struct engine *e, const char *id, char *path, size_t n, struct host_spec *ret)
@@ -43,42 +54,77 @@ static bool spec_of(struct engine *e, const char *id, char *path, size_t n, stru
 /* The snapshot that the API reads.  It is made before the new host serves, so that both change or neither does. */
 static enum rc snapshot_read(struct cx *cx, const struct host_info *info, void *arg)
 {
-	return platform_read_built(cx, info->id, info->version, info->abi_minor, info->describe, arg);
+	struct bringing *b = arg;
+
+	return platform_read_built(cx, info->id, info->version, info->abi_minor, info->describe, &b->snapshot);
 }
 
-static enum rc bring(struct cx *cx, struct engine *e, const char *id, bool again)
+static void report(struct reload *r, const char *id, const char *version, enum rc rc, const char *words)
 {
-	struct platform *snapshot = NULL;
+	if (rc == RC_OK)
+		buf_addf(&r->out, "%s: %s loaded\n", id, version);
+	else
+		buf_addf(&r->out, "%s: not loaded: %s\n", id, words);
+	if (rc != RC_OK && r->rc == RC_OK)
+		r->rc = rc;
+}
+
+static void brought(struct cx *cx, const char *id, enum rc rc, void *arg)
+{
+	struct bringing *b = arg;
+
+	if (b->reload != NULL) {
+		report(b->reload, id, b->snapshot ? b->snapshot->version : "", rc, cx->words);
+		b->reload->open--;
+	}
+	if (rc == RC_OK)
+		platforms_put(b->e->config.platforms, b->snapshot);
+	else
+		platform_give(b->snapshot);
+	free(b);
+}
+
+static void bring(struct engine *e, const char *id, struct reload *r)
+{
+	struct bringing *b = calloc(1, sizeof *b);
 	char path[4096];
 	struct host_spec spec;
-	enum rc rc;
+	struct cx cx;
 
-	if (!spec_of(e, id, path, sizeof path, &spec))
-		return fail(cx, RC_CONFLICT, "provider %s is switched off in the ini", id);
+	if (b == NULL)
+		abort();
+	*b = (struct bringing){e, r, NULL};
+	cx_init(&cx, r != NULL ? "reload" : "providers");
+	if (r != NULL)
+		r->open++;
+	if (!spec_of(e, id, path, sizeof path, &spec)) {
+		brought(&cx, id, fail(&cx, RC_CONFLICT, "provider %s is switched off in the ini", id), b);
+		return;
+	}
 	spec.accept = snapshot_read;
-	spec.arg = &snapshot;
-	rc = again ? hosts_reload(cx, e->hosts, &spec) : hosts_load(cx, e->hosts, &spec);
-	if (rc == RC_OK)
-		platforms_put(e->config.platforms, snapshot);
-	return rc;
+	spec.started = brought;
+	spec.arg = b;
+	if (hosts_start(&cx, e->hosts, &spec) != RC_OK)
+		brought(&cx, id, cx.rc, b);	/* its words are logged, and listed by `providers` */
 }
 
+/* ---- deliveries that waited for a provider ------------------------------------------------------------- */
+
 /* At most as many as a closure may change; the rest comes with the next call. */
-static enum rc unblock(struct cx *cx, struct db_conn *c, void *arg)
+static enum rc unblock(struct db_conn *c, struct engine *e, const char *parked)
 {
 	ARENA_AUTO struct arena a;
 	const char *posts[UNBLOCK_MAX];
 	int64_t now = clock_now();
 	int n = 0;
 
-	(void)cx;
 	arena_init(&a, 65536);
 	{
 		STMT_AUTO struct stmt *s = db_query(c,
 			"UPDATE delivery SET state = 'queued', reason = NULL, due_at = ?1, deadline_at = NULL, claim = claim + 1,"
 			" version = version + 1, updated_at = ?1 WHERE id IN (SELECT id FROM delivery WHERE"
 			" state IN ('processing', 'committing', 'awaiting_platform', 'awaiting_user', 'blocked', 'unconfirmed')"
-			" AND state = 'blocked' AND reason IN ('provider', 'platform_paused') LIMIT 200) RETURNING post_id", "i", now);
+			" AND state = 'blocked' AND reason IN (?2, 'platform_paused') LIMIT 200) RETURNING post_id", "is", now, parked);
 
 		while (db_next(s))
 			if (n < UNBLOCK_MAX)
@@ -86,8 +132,40 @@ static enum rc unblock(struct cx *cx, struct db_conn *c, void *arg)
 	}
 	for (int i = 0; i < n; i++)
 		post_derive_id(c, posts[i], now);
-	((struct engine *)arg)->unblocked = n;
+	e->unblocked = n;
 	return db_rc(c);
+}
+
+/* A new provider may know better what the old one was parked for; a pause that is over says nothing about that. */
+static enum rc unblock_all(struct cx *cx, struct db_conn *c, void *arg) { (void)cx; return unblock(c, arg, "provider"); }
+static enum rc unblock_paused(struct cx *cx, struct db_conn *c, void *arg) { (void)cx; return unblock(c, arg, "platform_paused"); }
+
+static void unblocked(struct engine *e, enum rc rc, db_write_fn *again, db_done_fn *then)
+{
+	engine_wake(e);
+	pthread_mutex_lock(&e->lock);
+	if (rc == RC_OK && e->unblocked == UNBLOCK_MAX && e->running)	/* one that stops waits for the writer, but not for more of this */
+		db_write_async(e->db, again, then, e);
+	pthread_mutex_unlock(&e->lock);
+}
+
+static void all_unblocked(enum rc rc, const char *words, void *arg)
+{
+	(void)words;
+	unblocked(arg, rc, unblock_all, all_unblocked);
+}
+
+static void paused_unblocked(enum rc rc, const char *words, void *arg)
+{
+	(void)words;
+	unblocked(arg, rc, unblock_paused, paused_unblocked);
+}
+
+/* ---- the list ------------------------------------------------------------------------------------------ */
+
+static const char *state_of(const struct host_info *i)
+{
+	return i->paused ? "paused" : i->loaded ? "serving" : i->starting ? "loading" : "refused";
 }
 
 static void write_info(struct jsonw *w, const struct host_info *i)
@@ -96,10 +174,15 @@ static void write_info(struct jsonw *w, const struct host_info *i)
 	jsonw_text(w, "id", i->id);
 	jsonw_text(w, "version", i->version);
 	jsonw_text(w, "file", i->file);
+	jsonw_text(w, "state", state_of(i));
 	jsonw_bool(w, "loaded", i->loaded);
 	jsonw_bool(w, "paused", i->paused);
 	jsonw_int(w, "abiMinor", i->abi_minor);
 	jsonw_text(w, "sandbox", i->sandbox);
+	jsonw_time(w, "pausedUntil", i->paused_until);
+	jsonw_int(w, "failures", i->faults);
+	jsonw_text(w, "lastFailure", i->fault);
+	jsonw_time(w, "lastFailureAt", i->fault_at);
 	jsonw_int(w, "crashes", i->crashes);
 	jsonw_int(w, "pid", i->pid);
 	jsonw_int(w, "rssKb", i->rss_kb);
@@ -123,6 +206,7 @@ static void write_list(struct engine *e)
 	buf_free(&e->providers_json);
 	e->providers_json = list;
 	pthread_mutex_unlock(&e->lock);
+	e->listed_at = clock_mono();
 }
 
 static int is_plugin(const struct dirent *d)
@@ -151,38 +235,24 @@ static void each(struct engine *e, void (*call)(struct engine *, const char *, v
 	free(list);
 }
 
+/* ---- loading and reloading ------------------------------------------------------------------------------- */
+
 static void load_one(struct engine *e, const char *id, void *arg)
 {
-	struct cx cx;
-
 	(void)arg;
-	cx_init(&cx, "providers");
-	(void)bring(&cx, e, id, false);		/* its words are logged, and listed by `providers` */
+	bring(e, id, NULL);
 }
 
+/* All at once: one that hangs costs 5 s, and ten that hang cost no more. */
 void provide_load(struct engine *e)
 {
 	each(e, load_one, NULL);
+	hosts_settle(e->hosts);
+	(void)hosts_news(e->hosts);
 	write_list(e);
 }
 
-static void reload_one(struct engine *e, const char *id, void *arg)
-{
-	struct reload *r = arg;
-	const struct host_info *info;
-	struct cx cx;
-	enum rc rc;
-
-	cx_init(&cx, "reload");
-	rc = bring(&cx, e, id, true);
-	info = hosts_find(e->hosts, id);
-	if (rc == RC_OK)
-		buf_addf(r->out, "%s: %s loaded\n", id, info ? info->version : "");
-	else
-		buf_addf(r->out, "%s: not loaded: %s\n", id, cx.words);
-	if (rc != RC_OK && r->rc == RC_OK)
-		r->rc = rc;
-}
+static void reload_one(struct engine *e, const char *id, void *arg) { bring(e, id, arg); }
 
 /* A provider whose file is gone goes on serving; that is told, and never done in silence. */
 static void reload_missing(struct engine *e, struct reload *r)
@@ -195,60 +265,102 @@ static void reload_missing(struct engine *e, struct reload *r)
 	}
 }
 
-static void unblocked(enum rc rc, const char *words, void *arg)
+static void reload_begin(struct engine *e, struct reload *r)
 {
-	struct engine *e = arg;
-
-	(void)words;
-	engine_wake(e);
-	pthread_mutex_lock(&e->lock);
-	if (rc == RC_OK && e->unblocked == UNBLOCK_MAX && e->running)	/* one that stops waits for the writer, but not for more of this */
-		db_write_async(e->db, unblock, unblocked, e);
-	pthread_mutex_unlock(&e->lock);
-}
-
-void provide_turn(struct engine *e)
-{
-	struct reload *r;
-
-	pthread_mutex_lock(&e->lock);
-	r = e->reload;
-	pthread_mutex_unlock(&e->lock);
-	if (r == NULL || r->done)
-		return;
+	r->begun = true;
 	if (r->id != NULL)
 		reload_one(e, r->id, r);
 	else {
 		each(e, reload_one, r);
 		reload_missing(e, r);
 	}
+}
+
+static void reload_end(struct engine *e, struct reload *r)
+{
 	write_list(e);
-	db_write_async(e->db, unblock, unblocked, e);
+	db_write_async(e->db, unblock_all, all_unblocked, e);
 	pthread_mutex_lock(&e->lock);
 	r->done = true;
 	pthread_cond_broadcast(&e->ended);
 	pthread_mutex_unlock(&e->lock);
 }
 
+void provide_turn(struct engine *e)
+{
+	unsigned news = hosts_news(e->hosts);
+	struct reload *r;
+
+	pthread_mutex_lock(&e->lock);
+	r = e->reload;
+	pthread_mutex_unlock(&e->lock);
+	if (news & HOSTS_RESUMED)
+		db_write_async(e->db, unblock_paused, paused_unblocked, e);
+	if (news != 0 || clock_mono() - e->listed_at >= LIST_MS)
+		write_list(e);
+	if (r == NULL || r->done)
+		return;
+	if (!r->begun)
+		reload_begin(e, r);
+	if (r->open == 0)
+		reload_end(e, r);
+}
+
+static void reload_drop(struct reload *r)
+{
+	if (r == NULL)
+		return;
+	free(r->id);
+	buf_free(&r->out);
+	free(r);
+}
+
+void provide_end(struct engine *e)
+{
+	reload_drop(e->reload);
+	e->reload = NULL;
+}
+
+static struct reload *reload_new(const char *id)
+{
+	struct reload *r = calloc(1, sizeof *r);
+
+	if (r == NULL || (id != NULL && (r->id = strdup(id)) == NULL))
+		abort();
+	buf_init(&r->out, REPORT_MAX);
+	return r;
+}
+
 enum rc engine_reload(struct cx *cx, struct engine *e, const char *provider_id, struct buf *out)
 {
-	struct reload r = {provider_id, out, RC_OK, false};
+	struct reload *r = reload_new(provider_id);
+	enum rc rc;
 
 	pthread_mutex_lock(&e->lock);
 	while (e->reload != NULL && e->running)
 		pthread_cond_wait(&e->ended, &e->lock);
-	e->reload = &r;
+	if (e->reload != NULL) {
+		pthread_mutex_unlock(&e->lock);
+		reload_drop(r);
+		return fail(cx, RC_UNAVAILABLE, "the server is stopping");
+	}
+	e->reload = r;
 	pthread_mutex_unlock(&e->lock);
 	http_wakeup(e->http);
 	pthread_mutex_lock(&e->lock);
-	while (!r.done && e->running)
+	while (!r->done && e->running)
 		pthread_cond_wait(&e->ended, &e->lock);
+	if (!r->done) {		/* the engine may still write into it, and drops it at its end */
+		pthread_mutex_unlock(&e->lock);
+		return fail(cx, RC_UNAVAILABLE, "the server is stopping");
+	}
 	e->reload = NULL;
 	pthread_cond_broadcast(&e->ended);
 	pthread_mutex_unlock(&e->lock);
-	if (!r.done)
-		return fail(cx, RC_UNAVAILABLE, "the server is stopping");
-	return r.rc == RC_OK ? RC_OK : fail(cx, r.rc, "not every provider was loaded: %s", buf_text(out));
+	rc = r->rc == RC_OK ? RC_OK : fail(cx, r->rc, "not every provider was loaded: %s", buf_text(&r->out));
+	buf_add(out, r->out.data, r->out.len);
+	reload_drop(r);
+	return rc;
 }
 
 void engine_providers(struct engine *e, struct buf *out_json)

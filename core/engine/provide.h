@@ -7,6 +7,7 @@
 struct engine;
 
 void provide_load(struct engine *e);	/* every .so of the folder, at start */
-void provide_turn(struct engine *e);	/* performs a reload that another thread asked for */
+void provide_turn(struct engine *e);	/* performs a reload that another thread asked for; keeps the list */
+void provide_end(struct engine *e);
 
 #endif

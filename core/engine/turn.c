@@ -246,6 +246,7 @@ void engine_drop(struct engine *e)
 	for (int i = 0; i < 64; i++)
 		free(e->redirects[i].url);
 	buf_free(&e->providers_json);
+	provide_end(e);
 	free(e->later);
 	free(e->orgs);
 	free(e->batch);

@@ -153,7 +153,7 @@ async function keep_calling() {
 	}
 }
 
-const info = async () => JSON.parse(await server.command('providers')).find((one) => one.id === 'sandbox');
+const info = async () => JSON.parse(await server.command('providers', '--json')).find((one) => one.id === 'sandbox');
 
 async function reload(version) {
 	assert.match(await server.command('reload', 'sandbox'), new RegExp(`sandbox: ${version} loaded`));

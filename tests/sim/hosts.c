@@ -46,14 +46,21 @@ enum rc hosts_open(struct cx *cx, const char *program, struct hosts **ret)
 	return RC_OK;
 }
 
-enum rc hosts_load(struct cx *cx, struct hosts *hs, const struct host_spec *spec)
+enum rc hosts_start(struct cx *cx, struct hosts *hs, const struct host_spec *spec)
 {
+	enum rc rc;
+
 	(void)hs;
 	describe_write();
-	return spec->accept(cx, &info, spec->arg);
+	rc = spec->accept(cx, &info, spec->arg);
+	if (rc == RC_OK)
+		spec->started(cx, "sim", RC_OK, spec->arg);
+	return rc;
 }
 
-enum rc hosts_reload(struct cx *cx, struct hosts *hs, const struct host_spec *spec) { return hosts_load(cx, hs, spec); }
+void hosts_settle(struct hosts *hs) { (void)hs; }
+unsigned hosts_news(struct hosts *hs) { (void)hs; return 0; }
+void hosts_fault(struct hosts *hs, const char *id, const char *words) { (void)hs; (void)id; sim_note("fault: %s", words); }
 int hosts_count(const struct hosts *hs) { (void)hs; return 1; }
 const struct host_info *hosts_info(struct hosts *hs, int index) { (void)hs; (void)index; return &info; }
 

@@ -156,6 +156,33 @@ TEST(what_is_not_understood_shows_usage)
 	CHECK(strstr(buf_text(&err), "running server") != NULL);
 }
 
+static void some_providers(void *server, struct buf *list)
+{
+	(void)server;
+	buf_adds(list, "[{\"id\":\"good\",\"version\":\"1.0\",\"state\":\"serving\",\"pausedUntil\":null,\"failures\":0,\"lastFailure\":\"\","
+		"\"lastFailureAt\":null,\"words\":\"\"},{\"id\":\"looper\",\"version\":\"2.10\",\"state\":\"paused\",\"pausedUntil\":"
+		"\"2026-11-23T18:25:30.123Z\",\"failures\":3,\"lastFailure\":\"it loops\",\"lastFailureAt\":\"2026-11-23T18:20:30.123Z\","
+		"\"words\":\"it loops; paused\"},{\"id\":\"kept\",\"version\":\"1\",\"state\":\"serving\",\"words\":\"gone\"},"
+		"{\"id\":\"crashed\",\"version\":\"1\",\"state\":\"serving\",\"failures\":1,\"lastFailure\":\"it crashed\",\"words\":\"\"}]");
+}
+
+TEST(providers_as_a_table_and_as_json)
+{
+	struct command_env env = {.server = &env, .providers = some_providers};
+	char *plain[] = {(char[]){"providers"}, NULL}, *json[] = {(char[]){"providers"}, (char[]){"--json"}, NULL};
+	begin();
+	CHECK_INT(command_run(&env, 1, plain, &out, &err), 0);
+	CHECK_STR(buf_text(&out),
+		"PROVIDER  VERSION  STATE                              FAILURES  LAST FAILURE          CAUSE\n"
+		"good      1.0      serving                            0         -                     -\n"
+		"looper    2.10     paused until 2026-11-23T18:25:30Z  3         2026-11-23T18:20:30Z  it loops; paused\n"
+		"kept      1        serving                            0         -                     goes on as it was, its reload was refused: gone\n"
+		"crashed   1        serving                            1         -                     it crashed\n");
+	buf_reset(&out);
+	CHECK_INT(command_run(&env, 2, json, &out, &err), 0);
+	CHECK(strncmp(buf_text(&out), "[{\"id\":\"good\"", 13) == 0);
+}
+
 struct rename_ids { const char *from, *to; };
 
 static enum rc key_id_change(struct cx *c_cx, struct db_conn *c, void *arg)

@@ -403,6 +403,75 @@ TEST(failed_reload_leaves_the_old_one_serving)
 	}
 }
 
+struct started { int calls; enum rc rc; char words[200]; };
+
+static void started(struct cx *how, const char *id, enum rc rc, void *arg)
+{
+	struct started *s = arg;
+
+	(void)id;
+	s->calls++;
+	s->rc = rc;
+	snprintf(s->words, sizeof s->words, "%.190s", how->words);
+}
+
+/* A constructor that hangs is waited for by nobody: the steps of all, its own included, go on meanwhile. */
+TEST(a_provider_that_hangs_while_it_is_loaded_holds_up_nobody)
+{
+	struct started s = { 0 };
+	struct host_spec hangs = { .id = "hostile", .file = PLUGINS "constructor_loop.so", .started = started, .arg = &s };
+	struct result r;
+
+	hostile_again();
+	cx_init(&cx, "test");
+	CHECK_INT(hosts_start(&cx, hs, &hangs), RC_OK);
+	CHECK(hosts_find(hs, "hostile")->starting);
+	CHECK_INT(hosts_start(&cx, hs, &hangs), RC_CONFLICT);
+	for (int i = 0; i < 100; i++)
+		still_serves();
+	CHECK_INT(s.calls, 0);
+	for (int64_t end = clock_mono() + 20000; !s.calls && clock_mono() < end;)
+		hosts_turn(hs);
+	CHECK_INT(s.calls, 1);
+	CHECK(s.rc == RC_TIMEOUT && strstr(s.words, "did not load within"));
+	CHECK(!hosts_find(hs, "hostile")->starting && strstr(hosts_find(hs, "hostile")->words, "did not load within"));
+	still_serves();
+	queue(9, "echo", "x", &r);
+	turns_until(&r);
+	CHECK_STR(r.value, "x");
+}
+
+/* Closed by its constructor, it would be ready for reading for ever, and the engine would never rest. */
+TEST(standard_error_that_is_closed_is_not_waited_for)
+{
+	struct http_wait waits[8];
+
+	setup();
+	CHECK_SAY(load_as("quiet", PLUGINS "quiet.so") == RC_OK, "%s", cx.words);
+	hosts_turn(hs);
+	CHECK_INT(hosts_waits(hs, waits, 8), 2);
+	CHECK_INT(poll((struct pollfd[]){ { waits[0].fd, POLLIN, 0 }, { waits[1].fd, POLLIN, 0 } }, 2, 50), 0);
+}
+
+TEST(what_went_wrong_stays_told)
+{
+	struct result r;
+	const struct host_info *i;
+
+	hostile_again();
+	CHECK_STR(hosts_find(hs, "hostile")->fault, "");
+	run("crash", &r);
+	i = hosts_find(hs, "hostile");
+	CHECK(strstr(i->fault, "publish/crash") && strstr(i->fault, "SIGSEGV") && i->faults == 3 && i->fault_at > 0 && !i->words[0]);
+	CHECK(hosts_news(hs) == HOSTS_CHANGED && hosts_news(hs) == 0);
+	hosts_fault(hs, "hostile", "asked for\nanother \033[31mhost \xff");
+	i = hosts_find(hs, "hostile");
+	CHECK_STR(i->fault, "asked for?another ?[31mhost ?");
+	CHECK_INT(i->faults, 4);
+	CHECK_INT(hosts_reload(&cx, hs, &(struct host_spec){ .id = "hostile", .file = PLUGINS "hostile.so" }), RC_OK);
+	CHECK_INT(hosts_find(hs, "hostile")->faults, 4);
+}
+
 TEST(unknown_provider)
 {
 	struct result r = { 0 };
