@@ -2,19 +2,21 @@
 #
 #   make SAN=address,undefined test   builds beside the normal tree, in build-address,undefined
 #   make FAIL=1 ...                   builds with failpoints, in build-fail (tests only)
+#   make COV=1 ...                    builds that count what is run, in build-cov: see make coverage
 #   make FUZZ=1 ...                   builds with clang for libFuzzer, in build-fuzz: see make fuzz
 
 CC      ?= gcc
-B       := build$(if $(FUZZ),-fuzz,$(if $(SAN),-$(SAN))$(if $(FAIL),-fail))
+B       := build$(if $(FUZZ),-fuzz,$(if $(SAN),-$(SAN))$(if $(COV),-cov)$(if $(FAIL),-fail))
 PKGS    := sqlite3 libcurl libsodium inih libcrypto
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
            -Wformat=2 -Wwrite-strings $(if $(CI),-Werror)
 # Trap of gcc 12.2 with auto-var-init: where a struct holds an array of structs that hold structs with padding, followed by
 # a smaller member, filling it in full by an initializer clears "padding" at the wrong place.  Use parallel arrays there.
 HARDEN  := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -ftrivial-auto-var-init=zero \
-           $(if $(SAN),,-D_FORTIFY_SOURCE=3)
-SANFLAG := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
-CFLAGS  ?= -O2 -g
+           $(if $(SAN)$(COV),,-D_FORTIFY_SOURCE=3)
+SANFLAG := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
+           $(if $(COV),--coverage -fprofile-update=atomic)
+CFLAGS  ?= $(if $(COV),-O0,-O2) -g
 ifdef FUZZ	# gcc's own flags stay away: what is looked for here are faults at run time
 override CC := clang
 CFLAGS  := -O1 -g
@@ -33,9 +35,10 @@ probesrc := $(wildcard core/probe/*.c) core/base/probed.c
 hostsrc := $(wildcard core/host/*.c) $(filter-out core/base/zone.c core/base/tzif.c core/base/embed.c,$(wildcard core/base/*.c))
 plugin  := $(patsubst plugins/%.c,$(B)/plugins/%.so,$(wildcard plugins/*.c))
 obj      = $(patsubst %.c,$(B)/obj/%.o,$(1))
-# Hosts and probe have one thread and shut themselves in; TSan's shadow fits into no RLIMIT_AS and asks for forbidden calls.
-# In a thread build they are therefore compiled without it.
-shut     = $(patsubst %.c,$(B)/$(if $(findstring thread,$(SAN)),plain,obj)/%.o,$(1))
+# Hosts and probe have one thread and shut themselves in; TSan's shadow fits into no RLIMIT_AS and asks for forbidden calls,
+# and counts of coverage could not be written.  In such builds they are therefore compiled without.
+plain   := $(findstring thread,$(SAN))$(COV)
+shut     = $(patsubst %.c,$(B)/$(if $(plain),plain,obj)/%.o,$(1))
 testso  := $(patsubst tests/plugins/%.c,$(B)/tests/plugins/%.so,$(wildcard tests/plugins/*.c))
 unit    := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*.c))
 
@@ -78,7 +81,7 @@ $(B)/obj/%.o: %.c
 $(B)/plain/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -c -o $@ $<
-ifneq ($(findstring thread,$(SAN)),)
+ifneq ($(plain),)
 $(B)/plain/%.o $(B)/libexec/mypostshare-host $(B)/libexec/mypostshare-probe: private SANFLAG :=
 endif
 

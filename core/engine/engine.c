@@ -150,5 +150,7 @@ char *engine_redirect_take(struct engine *e, const char *operation_id)
 
 void engine_stats(struct engine *e, struct engine_stats *ret)
 {
-	*ret = e->stats;
+	pthread_mutex_lock(&e->lock);
+	*ret = e->told;
+	pthread_mutex_unlock(&e->lock);
 }

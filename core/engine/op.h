@@ -165,6 +165,8 @@ struct engine {
 	int unblocked;			/* rows that the last write of a reload released; writer's thread only */
 	struct buf providers_json;
 	int64_t listed_at;		/* when it was written, by clock_mono */
+	struct engine_stats told;	/* stats, as they were told last */
+	/* the engine's thread only */
 	struct engine_stats stats;
 };
 

@@ -138,6 +138,16 @@ static bool scan_due(const struct engine *e)
 	       (e->out_count == 0 || e->out_running);
 }
 
+/* What other threads see: as of the moment before the engine waits, and after what it waited for. */
+static void stats_tell(struct engine *e)
+{
+	e->stats.active = e->active;
+	e->stats.sending = http_running(e->http);
+	pthread_mutex_lock(&e->lock);
+	e->told = e->stats;
+	pthread_mutex_unlock(&e->lock);
+}
+
 bool engine_turn(struct engine *e)
 {
 	struct http_wait waits[512];
@@ -156,10 +166,10 @@ bool engine_turn(struct engine *e)
 	clean_turn(e);
 	commit_flush(e);
 	count = hosts_waits(e->hosts, waits, sizeof waits / sizeof waits[0]);
+	stats_tell(e);
 	http_turn(e->http, waits, count, turn_ms(e));
 	hosts_turn(e->hosts);
-	e->stats.active = e->active;
-	e->stats.sending = http_running(e->http);
+	stats_tell(e);
 	return true;
 }
 
@@ -225,6 +235,7 @@ enum rc engine_begin(struct cx *cx, struct engine *e)
 	if (unclean)
 		log_warn("engine", "the last server did not stop cleanly");
 	e->stats.epoch = e->epoch;
+	stats_tell(e);
 	provide_load(e);
 	return recover(cx, e);
 }
