@@ -42,7 +42,7 @@ shut     = $(patsubst %.c,$(B)/$(if $(plain),plain,obj)/%.o,$(1))
 testso  := $(patsubst tests/plugins/%.c,$(B)/tests/plugins/%.so,$(wildcard tests/plugins/*.c))
 unit    := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*.c))
 
-.PHONY: crash fail-build fuzz fuzz-build fuzz-all fuzz-merge all help setup demo test test-long audit bench check clean install unit
+.PHONY: coverage crash fail-build fuzz fuzz-build fuzz-all fuzz-merge all help setup demo test test-long audit bench check clean install unit
 all: $(B)/mypostshare $(B)/libexec/mypostshare-host $(B)/libexec/mypostshare-probe $(plugin) $(B)/try
 
 help:
@@ -182,6 +182,13 @@ test: ## every test, or a group of them: make test T=unit, T=sandbox; one line e
 
 test-long: all unit $(B)/sim $(testso) fail-build ## the same with tests/plays/long-*.mjs and more rounds; hours
 	LONG=1 tests/run $(B) $(T)
+
+coverage: ## what the tests run of each file, into build-cov/coverage.txt; fails below tests/coverage/files.txt; T= as for test
+	@$(MAKE) --no-print-directory COV=1 all unit build-cov/sim $(testso:$(B)/%=build-cov/%)
+	@$(MAKE) --no-print-directory COV=1 FAIL=1 crash
+	find build-cov build-cov-fail -name '*.gcda' -delete
+	tests/run build-cov $(T)
+	tests/coverage/run build-cov build-cov-fail
 
 audit: $(plugin) $(B)/try ## what keeps the provider interface stable, and every provider's conversations
 	tools/audit $(B)

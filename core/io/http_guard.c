@@ -353,12 +353,12 @@ bool http_guard_address(const struct http_target *target, const struct sockaddr 
 	if (!address_read(address, length, &a))
 		return refuse(words, "'%.100s' has an address of an unknown kind", target->host);
 	inet_ntop(a.family, a.ip, text, sizeof(text));
-	if (target->pinned.family != 0)
-		return address_same(&target->pinned, &a) ||
-		       refuse(words, "'%.100s' leads to %s, which the configuration does not name", target->host, text);
-	fault = address_fault(&a);
-	return fault == NULL ||
-	       refuse(words, "'%.100s' leads to %s, which is not public: %s", target->host, text, fault);
+	fault = target->pinned.family == 0 ? address_fault(&a) : NULL;
+	if (fault != NULL)
+		return refuse(words, "'%.100s' leads to %s, which is not public: %s", target->host, text, fault);
+	if (target->pinned.family != 0 && !address_same(&target->pinned, &a))
+		return refuse(words, "'%.100s' leads to %s, which the configuration does not name", target->host, text);
+	return true;
 }
 
 enum rc http_url_check(struct cx *cx, const struct http_config *config, enum http_egress egress, const char *url)

@@ -201,6 +201,7 @@ TEST(other_kinds_of_addresses_are_refused)
 	inet_pton(AF_INET, "8.8.8.8", &cut.sin_addr);
 	CHECK(http_guard_address(&target, (struct sockaddr *)&cut, sizeof(cut), words));
 	CHECK(!http_guard_address(&target, (struct sockaddr *)&cut, 4, words));
+	CHECK(!http_guard_address(&target, (struct sockaddr *)&(struct sockaddr_in6){ .sin6_family = AF_INET6 }, sizeof(cut), words));
 	CHECK(!http_guard_address(&target, &local, sizeof(local), words));
 }
 
@@ -235,8 +236,14 @@ TEST(a_pinned_target_reaches_its_address_only)
 
 TEST(urls_that_people_may_give)
 {
-	static const char *const allow[] = { "127.0.0.1:3000", "localhost:3001", "[::1]:3002", NULL };
+	static const char *const allow[] = { "127.0.0.1:3000", "localhost:3001", "[::1]:3002", "8.8.8.8:3004", NULL };
 	static const struct { const char *url; bool provider, user; } cases[] = {
+		{ "http://localhost:3004/", false, false }, { "http://8.8.8.8:3004/", true, true },	/* a name of loopback only */
+		{ "https://example.notlocal/", true, true }, { "https://example.1zz/", true, true },
+		{ "https://example.1/", false, false }, { "https://example.com:0/", false, false },
+		{ "gophers://example.com/", false, false }, { "file://localhost/etc/passwd", false, false },
+		{ "ftp://example.com/", false, false }, { "no-such-scheme://example.com/", false, false },
+		{ "https://example.com/?", true, true }, { "https://?", false, false },
 		{ "https://example.com/", true, true }, { "https://example.com", true, true },
 		{ "https://EXAMPLE.com:443/a%20b?c=d@e", true, true }, { "https://example.com:8443/", true, false },
 		{ "https://8.8.8.8/", true, true }, { "https://[2606:4700::1111]/", true, true },
@@ -261,6 +268,31 @@ TEST(urls_that_people_may_give)
 		cx_init(&cx, "test");
 		CHECK_SAY((http_url_check(&cx, &config, HTTP_USER, cases[i].url) == RC_OK) == cases[i].user, "%s: %s",
 			  cases[i].url, cx.words);
+	}
+}
+
+/* A URL as long as may be, and a byte more; hosts likewise. */
+TEST(urls_that_are_too_long)
+{
+	static const struct { size_t host, whole; bool good; } cases[] = {
+		{ 20, 8192, true }, { 20, 8193, false }, { 253, 300, true }, { 254, 300, false }, { 300, 400, false }, { 4000, 5000, false },
+	};
+	struct http_config config = { 0 };
+	char url[8200];
+	struct cx cx;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		size_t at = strlen("https://");
+
+		memset(url, 'a', sizeof(url));
+		memcpy(url, "https://", at);
+		for (size_t k = 3; k < cases[i].host; k += 60)
+			url[at + cases[i].host - k] = '.';
+		url[at + cases[i].host] = '/';
+		url[cases[i].whole] = '\0';
+		cx_init(&cx, "test");
+		CHECK_SAY((http_url_check(&cx, &config, HTTP_USER, url) == RC_OK) == cases[i].good, "host of %zu, %zu in all: %s",
+			  cases[i].host, cases[i].whole, cx.words);
 	}
 }
 
@@ -302,8 +334,14 @@ TEST(refusals_do_not_repeat_secrets)
 
 TEST(bad_configured_addresses_are_refused)
 {
-	static const char *const bad[] = { "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "example.com:80", ":80", "" };
+	static char longer[1200];
+	static const char *const bad[] = {
+		"[::1:80", "[zzzz]:80", "::1]:80", "[]:80", longer, "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536",
+		"example.com:80", ":80", "",
+	};
 
+	memset(longer, '1', sizeof(longer) - 1);
+	memcpy(longer + sizeof(longer) - 4, ":80", 3);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		const char *allow[] = { bad[i], NULL };
 		struct http *h = NULL;
@@ -313,6 +351,8 @@ TEST(bad_configured_addresses_are_refused)
 		CHECK_SAY(http_open(&cx, &(struct http_config){ .allow = allow }, &h) == RC_INVALID, "'%s'", bad[i]);
 		cx_init(&cx, "test");
 		CHECK_SAY(http_open(&cx, &(struct http_config){ .own = bad[i] }, &h) == RC_INVALID, "own '%s'", bad[i]);
+		cx_init(&cx, "test");
+		CHECK_INT(http_url_check(&cx, &(struct http_config){ .allow = allow }, HTTP_USER, "https://example.com/"), RC_INVALID);
 		CHECK(h == NULL);
 	}
 }

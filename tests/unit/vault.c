@@ -218,6 +218,40 @@ TEST(old_master_keys_unwrap)
 	CHECK_INT(open_rc(path_of("rot.key"), 0), RC_DENIED);
 }
 
+/* Keys that are left behind are named, but not without end; the same one under two names is one. */
+TEST(many_old_master_keys)
+{
+	uint8_t wrapped[VAULT_WRAPPED];
+	VAULT_KEY_AUTO struct vault_key *k = NULL;
+	struct vault_key *refused = NULL;
+	struct vault *v = vault_of(key_write("many.key", "0", 0400));
+	int named = 0;
+
+	CHECK_INT(vault_key_new(&cx, v, wrapped, &k), RC_OK);
+	vault_close(v);
+	for (char c = 'a'; c <= 'f'; c++)
+		for (char d = '0'; d <= '9'; d++) {
+			char name[30], text[65];
+
+			snprintf(name, sizeof name, "many.key.old-%c%c", c, d);
+			memset(text, c, 64);
+			memset(text + 32, d, 32);
+			text[64] = '\0';
+			key_write(name, text, 0400);
+		}
+	key_write("many.key.old-same", "0", 0400);
+	v = vault_of(path_of("many.key"));
+	CHECK_INT(vault_key_open(&cx, v, "0123456789abcdef", wrapped, sizeof wrapped, &refused), RC_INVALID);
+	for (const char *at = strstr(cx.words, "(loaded: "); *at != ')'; at++)
+		named += *at == ' ';
+	CHECK_SAY(named >= 5 && named < 30, "%d are named: %s", named, cx.words);
+	CHECK_SAY(strstr(cx.words, vault_master_id(v)) != NULL, "%s", cx.words);
+	cx_init(&cx, "test");
+	CHECK_INT(vault_key_open(&cx, v, vault_master_id(v), wrapped, sizeof wrapped, &refused), RC_OK);
+	vault_key_drop(refused);
+	vault_close(v);
+}
+
 TEST(a_changed_wrapping_is_refused)
 {
 	uint8_t wrapped[VAULT_WRAPPED];
@@ -280,6 +314,38 @@ TEST(a_value_opens_only_where_it_was_sealed)
 	};
 	for (size_t i = 0; i < sizeof away / sizeof away[0]; i++)
 		CHECK_SAY(!opens(k, &away[i], &sealed), "place %zu opens it", i);
+	vault_close(v);
+}
+
+/* A place that does not fit, and values that do not fit into what they are to be put into. */
+TEST(what_does_not_fit_is_refused)
+{
+	static char row[5000];
+	uint8_t wrapped[VAULT_WRAPPED];
+	VAULT_KEY_AUTO struct vault_key *k = NULL;
+	BUF_AUTO struct buf sealed, small;
+	struct vault *v = vault_of(key_write("fit.key", "6", 0400));
+	const struct vault_place home = {"t", "r", "c", "o", "d"}, far = {"t", row, "c", "o", "d"};
+
+	memset(row, 'r', sizeof row - 1);
+	CHECK_INT(vault_key_new(&cx, v, wrapped, &k), RC_OK);
+	log_set(LOG_ERROR + 1);
+	buf_init(&sealed, 1000);
+	CHECK_INT(vault_seal(&cx, k, &far, "canary", 6, &sealed), RC_TOO_LARGE);
+	CHECK_INT(sealed.len, 0);
+	CHECK_INT(vault_seal(&cx, k, &home, "canary", 6, &sealed), RC_OK);
+	buf_init(&small, 40);
+	cx_init(&cx, "test");
+	CHECK_INT(vault_seal(&cx, k, &home, "canary", 6, &small), RC_TOO_LARGE);
+	CHECK_SAY(strstr(cx.words, "t.c") != NULL, "%s", cx.words);
+	buf_free(&small);
+	buf_init(&small, 5);
+	CHECK_INT(vault_unseal(&cx, k, &home, sealed.data, sealed.len, &small), RC_TOO_LARGE);
+	buf_free(&small);
+	buf_init(&small, 1000);
+	CHECK_INT(vault_unseal(&cx, k, &far, sealed.data, sealed.len, &small), RC_TOO_LARGE);
+	CHECK_INT(small.len, 0);
+	log_set(LOG_ERROR);
 	vault_close(v);
 }
 
