@@ -83,12 +83,14 @@ function sum(name, lines) {
 		one.branches += branches.length;
 		one.taken += branches.filter(Boolean).length;
 		const never = branches.flatMap((n, i) => n ? [] : [i]);
-		if (never.length) one.missing.push(`${name}:${number}: ${never.join(' ')} of ${branches.length} never taken: ${source[number - 1].trim()}`);
+		const words = `${never.join(' ')} of ${branches.length} never taken: ${source[number - 1].trim()}`;
+		if (never.length) one.missing.push(`${name}:${number}: ${words}`);
 	}
 	return one;
 }
 
-const all = [...files].filter(([name]) => existsSync(name)).map(([name, lines]) => sum(name, lines)).sort((a, b) => a.name < b.name ? -1 : 1);
+const all = [...files].filter(([name]) => existsSync(name)).map(([name, lines]) => sum(name, lines))
+	.sort((a, b) => a.name < b.name ? -1 : 1);
 const row = (one) => `${one.name.padEnd(34)} ${String(one.lines).padStart(5)} ${share(one.linesRun, one.lines).toFixed(1).padStart(6)}`
 	+ ` ${String(one.branches).padStart(9)} ${share(one.taken, one.branches).toFixed(1).padStart(6)}`;
 const head = `${'file'.padEnd(34)} lines      %  branches      %`;
