@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/api/health.h"
+#include "core/base/clock.h"
 #include "core/model/idempotency.h"
 
 struct writing {
@@ -66,7 +67,7 @@ static enum rc write_run(struct cx *cx, struct db_conn *c, void *arg)
 	enum rc rc;
 
 	answer_reset(w);
-	if (r->idempotency_key && idempotency_find(c, &r->identity.owner, r->idempotency_key, r->now, r->arena, &w->kept))
+	if (r->idempotency_key && idempotency_find(c, &r->identity.owner, r->idempotency_key, clock_steady(), r->arena, &w->kept))
 		return kept_compare(cx, w);
 	rc = w->fn(cx, c, r, w->arg);
 	if (rc)
@@ -76,7 +77,7 @@ static enum rc write_run(struct cx *cx, struct db_conn *c, void *arg)
 	if (!r->idempotency_key || r->status >= 300)
 		return RC_OK;
 	row = (struct idempotency){r->idempotency_key, w->fingerprint, r->status, buf_text(r->answer->body), r->id};
-	idempotency_add(c, &r->identity.owner, &row, r->now);
+	idempotency_add(c, &r->identity.owner, &row, clock_steady());
 	return RC_OK;
 }
 
@@ -102,7 +103,7 @@ enum rc api_kept(struct api_request *r, bool *ret_kept)
 		return RC_OK;
 	w.fingerprint = fingerprint(r);
 	DB_READ_AUTO struct db_conn *c = db_take(r->api->db);
-	if (!idempotency_find(c, &r->identity.owner, r->idempotency_key, r->now, r->arena, &w.kept))
+	if (!idempotency_find(c, &r->identity.owner, r->idempotency_key, clock_steady(), r->arena, &w.kept))
 		return RC_OK;
 	rc = kept_compare(r->cx, &w);
 	if (rc == RC_OK) {

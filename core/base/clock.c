@@ -35,7 +35,7 @@ static int64_t read_clock(clockid_t id)
 
 int64_t clock_now(void)
 {
-	return read_clock(CLOCK_REALTIME);
+	return read_clock(CLOCK_REALTIME) + failpoint_set();
 }
 
 int64_t clock_boot(void)
@@ -46,6 +46,18 @@ int64_t clock_boot(void)
 int64_t clock_mono(void)
 {
 	return read_clock(CLOCK_MONOTONIC);
+}
+
+int64_t clock_steady(void)
+{
+	static _Atomic int64_t first;		/* how far the wall was ahead of boot time; never 0 on a machine that can be used */
+	int64_t none = 0;
+
+	if (atomic_load(&source))
+		return clock_now();
+	if (atomic_load(&first) == 0)
+		atomic_compare_exchange_strong(&first, &none, clock_now() - clock_boot());
+	return clock_boot() + atomic_load(&first);
 }
 
 void clock_fake(int64_t (*now)(void))

@@ -10,6 +10,7 @@
 int64_t clock_now(void);	/* CLOCK_REALTIME */
 int64_t clock_boot(void);	/* CLOCK_BOOTTIME */
 int64_t clock_mono(void);	/* CLOCK_MONOTONIC */
+int64_t clock_steady(void);	/* the wall's time when this was first asked, and boot time since: does not follow a clock that is set */
 
 void clock_fake(int64_t (*now)(void));	/* all three read this source; NULL: the real ones again */
 

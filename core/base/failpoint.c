@@ -82,14 +82,14 @@ static int pass(struct point *p)
 
 /* ---- the clock ---------------------------------------------------------------------------------------------- */
 
-static _Atomic int64_t *ahead;
+static _Atomic int64_t *ahead;		/* two: of all clocks, of the wall alone */
 static pthread_once_t mapped = PTHREAD_ONCE_INIT;
 
 static void map(void)
 {
 	const char *file = getenv("MPS_CLOCK");
 	int fd = file && *file ? open(file, O_RDWR | O_CLOEXEC) : -1;
-	void *at = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof *ahead, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	void *at = fd < 0 ? MAP_FAILED : mmap(NULL, 2 * sizeof *ahead, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	if (file && *file && at == MAP_FAILED) {
 		dprintf(STDERR_FILENO, "MPS_CLOCK: cannot map \"%s\"\n", file);
@@ -104,6 +104,12 @@ int64_t failpoint_ahead(void)
 {
 	pthread_once(&mapped, map);
 	return ahead ? atomic_load(ahead) : 0;
+}
+
+int64_t failpoint_set(void)
+{
+	pthread_once(&mapped, map);
+	return ahead ? atomic_load(ahead + 1) : 0;
 }
 
 /* ---- the places --------------------------------------------------------------------------------------------- */

@@ -96,7 +96,7 @@ void edit_lost(struct op *op, const char *words)
 	(void)words;			/* its attempt has them */
 	op->row.resent = 1;
 	if (op->platform != NULL && op->repeat == REPEAT_KEYED && op->intent.len > 0 && op->resends < RESENDS_MAX && !op->e->stopping &&
-	    key_alive(op, now + wait)) {
+	    key_alive(op, wait)) {
 		op->resends++;
 		op_wait(op, wait, true);
 		return;

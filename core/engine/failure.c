@@ -184,7 +184,7 @@ void outcome_recover(struct op *op)
 	int64_t wait = op->platform != NULL ? repeat_ms(op, 0) : 0;
 
 	op->row.resent = 1;
-	if (op->platform != NULL && op->repeat == REPEAT_KEYED && op->intent.len > 0 && key_alive(op, clock_now() + wait))
+	if (op->platform != NULL && op->repeat == REPEAT_KEYED && op->intent.len > 0 && key_alive(op, wait))
 		op_wait(op, wait, true);
 	else
 		unconfirmed(op, "the server stopped between the request and its answer");
@@ -349,7 +349,7 @@ static bool resend(struct op *op)
 {
 	int64_t wait = repeat_ms(op, backoff_ms(op->resends + 1));
 
-	if (op->repeat != REPEAT_KEYED || op->resends >= RESENDS_MAX || !key_alive(op, clock_now() + wait) || op->e->stopping)
+	if (op->repeat != REPEAT_KEYED || op->resends >= RESENDS_MAX || !key_alive(op, wait) || op->e->stopping)
 		return false;
 	op->resends++;
 	op->row.resent = 1;
@@ -416,7 +416,7 @@ static void start_again(struct op *op)
 	buf_reset(&op->saved);
 	op->row.phase = op->row.event = "start";
 	op->row.intent_class = NULL;
-	op->row.intent_at = op->row.intent_until = op->row.key_at = op->row.resent = 0;
+	op->row.intent_at = op->row.intent_until = op->row.key_at = op->row.key_boot_at = op->row.resent = 0;
 	op->row.key_number++;
 	op->d.looks = op->d.absents = 0;
 	op_move(op, DELIVERY_QUEUED, "proven_absent", clock_now());
@@ -436,7 +436,7 @@ void outcome_look(struct op *op, bool absent)
 {
 	struct dedupe d = op_dedupe(op);
 	int64_t now = clock_now(), settle = d.settle_ms + d.search_lag_ms, wait = settle > 1000 ? settle : 1000;
-	bool settled = now >= op->d.unconfirmed_at + settle;
+	bool settled = now >= op->d.unconfirmed_at + settle && clock_boot() - op->e->steady_since >= settle;
 
 	op->d.looks++;
 	op->d.absents = absent && settled && clocks_agree(op, d.class) ? op->d.absents + 1 : 0;

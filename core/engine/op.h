@@ -130,6 +130,9 @@ struct engine {
 	struct limit *limit;
 	struct dpop_nonces *nonces;
 	int64_t epoch, checked_boot;
+	int64_t lead, steady_since;		/* of the wall over boot time; since when, by clock_boot, it has not been set */
+	int64_t set_back;			/* by so much, and the waits in the store do not know it yet */
+	struct set_back { atomic_bool out; int64_t ms; } back;	/* the writer's while out */
 	pthread_t thread;
 	bool running, stopping, usurped;	/* usurped: the store is another's; nothing may be sent any more */
 	/* ops */
@@ -236,7 +239,7 @@ void outcome_refused(struct op *op, const char *code, const char *words);	/* our
 struct change *op_change(struct op *op, const char *status);	/* cleared; saves the operation's row with this status */
 struct delivery_move *op_move(struct op *op, enum delivery_state to, const char *reason, int64_t due_at);
 struct dedupe op_dedupe(const struct op *op);	/* of its platform and account type */
-bool key_alive(const struct op *op, int64_t now);	/* the publish key may still be used */
+bool key_alive(const struct op *op, int64_t wait_ms);	/* the publish key may still be used after such a wait */
 const char *op_result(struct op *op);		/* what the provider has told so far, as JSON; NULL: nothing */
 const char *op_error(struct op *op, const char *code, const char *message, const char *platform_code, bool retryable);
 

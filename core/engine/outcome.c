@@ -12,6 +12,7 @@
 #include "core/base/text.h"
 
 #define REQUEST_LIFE_MS (30 * 1000)	/* no byte of a committed intent leaves later than this */
+#define CLOCKS_APART_MS 5000	/* of one machine, since a key was first used */
 #define POLL_MAX_MS (5 * 60 * 1000)
 #define USER_POLL_S (10 * 60)
 
@@ -51,15 +52,26 @@ struct dedupe op_dedupe(const struct op *op)
 	return d;
 }
 
-/* A request that is handed over now may leave as late as its timeout, while it still looks for a connection. */
-bool key_alive(const struct op *op, int64_t now)
+/* The wall clock may have been set since, boot time began anew with the machine: only while both tell the same is it
+ * known how old a key is.  -1: it is not. */
+static int64_t key_age(const struct op *op)
+{
+	int64_t wall = clock_now() - op->row.key_at, boot = clock_boot() - op->row.key_boot_at, apart = wall - boot;
+
+	if (wall < 0 || boot < 0 || apart > CLOCKS_APART_MS || apart < -CLOCKS_APART_MS)
+		return -1;
+	return wall > boot ? wall : boot;
+}
+
+/* A request that is handed over then may leave as late as its timeout, while it still looks for a connection. */
+bool key_alive(const struct op *op, int64_t wait_ms)
 {
 	struct dedupe d = op_dedupe(op);
-	int64_t leaves = now + op->e->config.conf->request_timeout_ms;
+	int64_t age = key_age(op), leaves = age + wait_ms + op->e->config.conf->request_timeout_ms;
 
 	if (d.class != DEDUPE_KEYED)
 		return false;
-	return d.window_ms == 0 || op->row.key_at == 0 || leaves < op->row.key_at + d.window_ms - d.settle_ms;
+	return d.window_ms == 0 || op->row.key_at == 0 || (age >= 0 && leaves < d.window_ms - d.settle_ms);
 }
 
 void op_wait(struct op *op, int64_t ms, bool again)
@@ -92,8 +104,10 @@ void commit_intent(struct op *op)
 	op->row.intent_at = now;
 	op->row.intent_until = now + REQUEST_LIFE_MS + op->e->config.conf->request_timeout_ms;
 	op->intent_boot = clock_boot();
-	if (op->repeat == REPEAT_KEYED && op->row.key_at == 0)
+	if (op->repeat == REPEAT_KEYED && op->row.key_at == 0) {
 		op->row.key_at = now;
+		op->row.key_boot_at = op->intent_boot;
+	}
 	op->row.phase = op->phase;
 	op->row.event = "lost";
 	op->row.due_at = 0;
@@ -126,10 +140,10 @@ static void on_send(struct op *op, const struct action *a)
 /* The first use of a key is free of its window: there is nothing yet that could be created twice. */
 bool op_fresh_enough(const struct op *op)
 {
-	bool first = op->row.key_at == op->row.intent_at;
+	bool first = !op->row.resent;
 
 	return op->repeat == REPEAT_SAFE || (clock_boot() - op->intent_boot < REQUEST_LIFE_MS &&
-	       (op->repeat != REPEAT_KEYED || first || key_alive(op, clock_now())));
+	       (op->repeat != REPEAT_KEYED || first || key_alive(op, 0)));
 }
 
 /* Nothing was created under the old key, and it is too old to be used: from the start with a new one. */
@@ -138,7 +152,7 @@ static void renew_key(struct op *op)
 	buf_reset(&op->intent);
 	buf_reset(&op->saved);
 	op->row.key_number++;
-	op->row.key_at = 0;
+	op->row.key_at = op->row.key_boot_at = 0;
 	op->row.intent_class = NULL;
 	op->repeat = REPEAT_SAFE;
 	op->phase = op->event = op->row.phase = op->row.event = "start";
@@ -146,7 +160,7 @@ static void renew_key(struct op *op)
 
 void outcome_resume(struct op *op)
 {
-	if (op->state == DELIVERY_QUEUED && op->repeat == REPEAT_KEYED && !key_alive(op, clock_now()))
+	if (op->state == DELIVERY_QUEUED && op->repeat == REPEAT_KEYED && !key_alive(op, 0))
 		renew_key(op);
 	if (op->state == DELIVERY_QUEUED && op->intent.len > 0)
 		commit_intent(op);

@@ -14,6 +14,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/model/sweep.h"
 
 /* Stands in the index of what is neither waiting for its time nor over; a start must not read every delivery. */
 #define OPEN "state IN ('processing', 'committing', 'awaiting_platform', 'awaiting_user', 'blocked', 'unconfirmed')"
@@ -21,8 +22,11 @@
 static enum rc adopt(struct cx *cx, struct db_conn *c, void *arg)
 {
 	struct engine *e = arg;
-	int64_t now = clock_now();
+	int64_t now = clock_now(), last;
 
+	last = db_number(c, 0, "SELECT created_at FROM event ORDER BY sequence DESC LIMIT 1", "");
+	if (last > now)			/* the clock was set back while nobody worked */
+		sweep_set_back(c, last - now, now);
 	db_run(c, "UPDATE delivery SET state = 'queued', due_at = ?2, deadline_at = NULL, owner_epoch = ?1, claim = claim + 1, updated_at = ?2"
 	       " WHERE " OPEN " AND state = 'processing'", "ii", e->epoch, now);
 	db_run(c, "UPDATE delivery SET owner_epoch = ?1, claim = claim + 1"

@@ -17,6 +17,7 @@
 #include "core/model/sweep.h"
 
 #define GAP_MS 20000		/* a process that stood still for longer asks whether it is still the owner */
+#define STEP_MS 1000		/* a wall clock that runs off by less was not set */
 #define CLEAN_MS 10000
 #define SCAN_GAP_MS 5		/* under load every turn ends something; a scan looks at every op in work */
 #define IDLE_MS 1000
@@ -47,6 +48,50 @@ static void clean_turn(struct engine *e)
 		return;
 	e->clean_at = clock_mono() + CLEAN_MS;
 	db_write_async(e->db, sweep, swept, e);
+}
+
+/* ---- the wall clock, when it is set ----------------------------------------------------------------------- */
+
+static enum rc set_back(struct cx *cx, struct db_conn *c, void *arg)
+{
+	const struct set_back *b = arg;
+
+	(void)cx;
+	sweep_set_back(c, b->ms, clock_now());
+	return db_rc(c);
+}
+
+static void was_set_back(enum rc rc, const char *words, void *arg)
+{
+	swept(rc, words, NULL);
+	atomic_store(&((struct set_back *)arg)->out, false);
+}
+
+static void set_back_turn(struct engine *e)
+{
+	if (e->set_back == 0 || atomic_load(&e->back.out))
+		return;
+	e->back.ms = e->set_back;
+	e->set_back = 0;
+	atomic_store(&e->back.out, true);
+	db_write_async(e->db, set_back, was_set_back, &e->back);
+}
+
+/* Against boot time, which nobody sets.  What is concluded from a time that has passed by the wall clock alone is not
+ * believed until the clock has stood by it for as long. */
+static void watch_clock(struct engine *e)
+{
+	int64_t boot = clock_boot(), lead = clock_now() - boot, step = lead - e->lead;
+
+	if (step > -STEP_MS && step < STEP_MS)
+		return;
+	if (boot - e->steady_since > GAP_MS)
+		log_warn("engine", "the clock was set by %lld ms", (long long)step);
+	e->lead = lead;
+	e->steady_since = boot;
+	e->scan_at = 0;
+	if (step < 0)
+		e->set_back -= step;
 }
 
 /* ---- one turn -------------------------------------------------------------------------------------------- */
@@ -156,6 +201,7 @@ bool engine_turn(struct engine *e)
 	if (!may_send(e))
 		return false;
 	e->stats.turns++;
+	watch_clock(e);
 	commit_collect(e);
 	timers(e);
 	provide_turn(e);
@@ -163,6 +209,7 @@ bool engine_turn(struct engine *e)
 		e->scan_at = 0;
 	if (scan_due(e))
 		claim_due(e);
+	set_back_turn(e);
 	clean_turn(e);
 	commit_flush(e);
 	count = hosts_waits(e->hosts, waits, sizeof waits / sizeof waits[0]);
@@ -223,7 +270,8 @@ enum rc engine_begin(struct cx *cx, struct engine *e)
 	bool unclean = false;
 	enum rc rc;
 
-	e->checked_boot = clock_boot();
+	e->checked_boot = e->steady_since = clock_boot();
+	e->lead = clock_steady() - e->steady_since;
 	rc = server_start(cx, e->db, &e->epoch, &unclean);
 
 	if (rc == RC_OK)

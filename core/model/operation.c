@@ -27,8 +27,8 @@ static void *blob(struct stmt *s, int column, struct arena *a, size_t *ret_len)
 
 #define COLUMNS "organization_id, app_id, live, id, kind, platform, provider, delivery_id, connection_id, grant_id, connect_session_id," \
 	" status, provider_version, phase, event, intent_class, input, result, error," \
-	" state_version, retries, intent_at, intent_until, key_at, key_number, resent, due_at, deadline_at, owner_epoch, created_at, updated_at," \
-	" state, secrets, intent"
+	" state_version, retries, intent_at, intent_until, key_at, key_boot_at, key_number, resent, due_at, deadline_at, owner_epoch," \
+	" created_at, updated_at, state, secrets, intent"
 
 static struct stmt *find(struct db_conn *c, const char *id, const char *delivery_id)
 {
@@ -45,7 +45,7 @@ bool operation_load(struct db_conn *c, const char *id, const char *delivery_id, 
 		&o->status, &o->provider_version, &o->phase, &o->event, &o->intent_class, &o->input, &o->result, &o->error,
 	};
 	int64_t *numbers[] = {
-		&o->state_version, &o->retries, &o->intent_at, &o->intent_until, &o->key_at, &o->key_number, &o->resent, &o->due_at,
+		&o->state_version, &o->retries, &o->intent_at, &o->intent_until, &o->key_at, &o->key_boot_at, &o->key_number, &o->resent, &o->due_at,
 		&o->deadline_at, &o->epoch, &o->created_at, &o->updated_at,
 	};
 	int column = 3;
@@ -68,21 +68,22 @@ int64_t operation_save(struct db_conn *c, const struct operation *o, int64_t now
 	return db_run(c,
 		"INSERT INTO operation (id, organization_id, app_id, live, kind, platform, provider, delivery_id, connection_id, grant_id,"
 		" connect_session_id, status, provider_version, state_version, retries, phase, event, state, secrets, intent, intent_class,"
-		" intent_at, intent_until, key_at, key_number, resent, input, result, error, due_at, deadline_at, owner_epoch, created_at, updated_at)"
-		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25,"
-		" ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34)"
+		" intent_at, intent_until, key_at, key_number, resent, input, result, error, due_at, deadline_at, owner_epoch, created_at,"
+		" updated_at, key_boot_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25,"
+		" ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35)"
 		" ON CONFLICT (id) DO UPDATE SET status = ?12, provider_version = ?13, state_version = ?14, retries = ?15, phase = ?16, event = ?17,"
 		" state = ?18, secrets = ?19, intent = ?20, intent_class = ?21, intent_at = ?22, intent_until = ?23, key_at = ?24,"
-		" key_number = ?25, resent = ?26, result = ?28, error = ?29, due_at = ?30, deadline_at = ?31, owner_epoch = ?32, updated_at = ?34"
+		" key_number = ?25, resent = ?26, result = ?28, error = ?29, due_at = ?30, deadline_at = ?31, owner_epoch = ?32,"
+		" updated_at = ?34, key_boot_at = ?35"
 		" WHERE operation.owner_epoch <= ?32",
-		"sssisssssssss" "iissbbbs" "oooii" "sss" "ooiii",
+		"sssisssssssss" "iissbbbs" "oooii" "sss" "ooiiio",
 		o->id, o->owner.organization_id, o->owner.app_id, o->owner.live, o->kind, o->platform, o->provider, o->delivery_id,
 		o->connection_id, o->grant_id, o->session_id, o->status, o->provider_version,
 		o->state_version, o->retries, o->phase, o->event, o->state, o->state_len, o->secrets, o->secrets_len, o->intent, o->intent_len,
 		o->intent_class,
 		o->intent_at, o->intent_until, o->key_at, o->key_number, o->resent,
 		o->input, o->result, o->error,
-		o->due_at, o->deadline_at, o->epoch, now, now);
+		o->due_at, o->deadline_at, o->epoch, now, now, o->key_boot_at);
 }
 
 void operation_start(struct db_conn *c, struct operation *o, char id[ID_MAX], int64_t lifetime_ms, int64_t now)

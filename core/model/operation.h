@@ -19,7 +19,8 @@ struct operation {
 	const char *status, *provider_version, *phase, *event, *intent_class, *input, *result, *error;
 	const void *state, *secrets, *intent;
 	size_t state_len, secrets_len, intent_len;
-	int64_t state_version, retries, intent_at, intent_until, key_at, key_number, resent, due_at, deadline_at, epoch, created_at, updated_at;
+	int64_t state_version, retries, intent_at, intent_until, key_at, key_boot_at, key_number, resent, due_at, deadline_at, epoch;
+	int64_t created_at, updated_at;
 };
 
 /* Exactly one of id and delivery_id (of its publish) is given. */

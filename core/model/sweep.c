@@ -5,6 +5,7 @@
 #include "core/model/sweep.h"
 
 #include "core/base/buf.h"
+#include "core/base/clock.h"
 #include "core/base/jsonw.h"
 #include "core/model/connect.h"
 #include "core/model/event.h"
@@ -125,6 +126,32 @@ static void rescue_operations(struct db_conn *c, int64_t now)
 	       "i", now);
 }
 
+/* Posts of which nothing was begun keep their time, which a person chose; backoffs, looks and polls are ours. */
+void sweep_set_back(struct db_conn *c, int64_t ms, int64_t now)
+{
+	db_run(c, "UPDATE delivery SET due_at = CASE WHEN due_at - ?1 > ?2 THEN due_at - ?1 ELSE ?2 END WHERE due_at > ?2 AND"
+	       " (state IN ('awaiting_platform', 'awaiting_user', 'unconfirmed') OR (state = 'queued' AND claimed_at IS NOT NULL))", "ii",
+	       ms, now);
+	db_run(c, "UPDATE delivery SET unconfirmed_at = ?1 WHERE state = 'unconfirmed' AND unconfirmed_at > ?1", "i", now);
+	for (int s = 0; s < DELIVERY_STATES; s++)
+		if (delivery_deadline(s, now) > 0)
+			db_run(c, "UPDATE delivery SET deadline_at = ?2 WHERE state = ?1 AND deadline_at > ?2", "si", delivery_state_name(s),
+			       delivery_deadline(s, now));
+	db_run(c, "UPDATE operation SET due_at = CASE WHEN due_at - ?1 > ?2 THEN due_at - ?1 ELSE ?2 END"
+	       " WHERE status = 'running' AND kind <> 'publish' AND due_at > ?2", "ii", ms, now);
+	db_run(c, "UPDATE auth_grant SET refresh_at = ?1 WHERE refresh_failures > 0 AND refresh_at > ?1", "i", now);
+}
+
+/* What was kept long enough goes by a clock that nobody sets: one day under a wrong date must not take it all. */
+static void forget(struct db_conn *c)
+{
+	int64_t now = clock_steady();
+
+	db_run(c, "DELETE FROM idempotency WHERE created_at < ?1", "i", now - IDEMPOTENCY_MS);
+	db_run(c, "DELETE FROM event WHERE created_at < ?1 AND sequence IN (SELECT sequence FROM event ORDER BY sequence LIMIT 1000)", "i",
+	       now - EVENT_MS);
+}
+
 void sweep_run(struct db_conn *c, int64_t now, int *ret_more)
 {
 	int n = overdue(c, now);
@@ -132,8 +159,6 @@ void sweep_run(struct db_conn *c, int64_t now, int *ret_more)
 	expire_sessions(c, now);
 	cancel_disconnected(c, now);
 	rescue_operations(c, now);
-	db_run(c, "DELETE FROM idempotency WHERE created_at < ?1", "i", now - IDEMPOTENCY_MS);
-	db_run(c, "DELETE FROM event WHERE created_at < ?1 AND sequence IN (SELECT sequence FROM event ORDER BY sequence LIMIT 1000)", "i",
-	       now - EVENT_MS);
+	forget(c);
 	*ret_more = n == ROUND;
 }

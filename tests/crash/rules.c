@@ -9,6 +9,7 @@
 
 #include "core/base/clock.h"
 #include "tests/rig/stage.h"
+#include "tests/rig/warp.h"
 
 static struct stage stage;
 
@@ -365,6 +366,36 @@ static void window(const char *name, const char *place, int sent)
 
 TEST(rule_6_an_old_key_is_not_used_after_a_send) { window("window-sent", "send.done:1:kill", 1); }
 TEST(rule_6_an_old_key_is_not_used_before_a_send) { window("window-unsent", "intent.committed:1:kill", 0); }
+
+/* The same, and meanwhile somebody set our clock, and ours alone: by that clock the key is young, or from the future.
+ * Told the age of a key by the wall clock, the engine sends it again, and the platform publishes a second time. */
+static void window_set(const char *name, int64_t ms, int64_t set_ms)
+{
+	struct scene s;
+
+	scene_open(&s, name, "keyed");
+	driver_kill(&s.d);
+	CHECK(driver_start(&s.d, &stage, s.name, &(struct drive){.own_clock = true, .failpoint = "send.done:1:kill"}) == CAME_LINE);
+	driver_tell(&s.d, "post %s %s x", s.con, s.name);
+	while (s.d.pid > 0 && driver_await(&s.d, 20000) == CAME_LINE)
+		;
+	CHECK_INT(ledger(&s), 1);
+	store_text(&stage, s.name, s.dlv, sizeof s.dlv, "SELECT id FROM delivery");
+	warp_map(stage.clock);
+	warp_add(ms);
+	warp_map(s.d.clock);
+	warp_add(ms);
+	warp_set(set_ms);
+	CHECK(driver_start(&s.d, &stage, s.name, &(struct drive){.own_clock = true}) == CAME_LINE);
+	rest(&s);
+	CHECK_INT(ledger(&s), 1);
+	is(&s, "published");
+	judge(&s);
+}
+
+TEST(rule_6_a_clock_set_back_makes_no_key_young) { window_set("set-back", 3700000, -3000000); }
+TEST(rule_6_a_clock_set_back_a_day_makes_no_key_young) { window_set("set-back-a-day", 3700000, -86400000); }
+TEST(rule_6_a_clock_set_ahead_a_day) { window_set("set-ahead", 60000, 86400000); }
 
 /* ---- 8: transient errors before the commit ------------------------------------------------------------------ */
 

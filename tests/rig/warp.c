@@ -15,10 +15,10 @@ void warp_map(const char *file)
 	int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	void *at;
 
-	MUST(fd >= 0 && ftruncate(fd, sizeof *ahead) == 0);
+	MUST(fd >= 0 && ftruncate(fd, 2 * sizeof *ahead) == 0);
 	if (ahead != NULL)
-		munmap((void *)ahead, sizeof *ahead);
-	at = mmap(NULL, sizeof *ahead, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		munmap((void *)ahead, 2 * sizeof *ahead);
+	at = mmap(NULL, 2 * sizeof *ahead, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	MUST(at != MAP_FAILED);
 	ahead = at;
 	close(fd);
@@ -27,4 +27,9 @@ void warp_map(const char *file)
 void warp_add(int64_t ms)
 {
 	atomic_fetch_add(ahead, ms);
+}
+
+void warp_set(int64_t ms)
+{
+	atomic_fetch_add(ahead + 1, ms);
 }

@@ -9,5 +9,6 @@
 
 void warp_map(const char *file);	/* made if it is not there, at zero; instead of the one before */
 void warp_add(int64_t ms);
+void warp_set(int64_t ms);		/* the wall clock alone, as if somebody set it by so much */
 
 #endif
