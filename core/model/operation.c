@@ -68,8 +68,9 @@ int64_t operation_save(struct db_conn *c, const struct operation *o, int64_t now
 	return db_run(c,
 		"INSERT INTO operation (id, organization_id, app_id, live, kind, platform, provider, delivery_id, connection_id, grant_id,"
 		" connect_session_id, status, provider_version, state_version, retries, phase, event, state, secrets, intent, intent_class,"
-		" intent_at, intent_until, key_at, key_number, resent, input, result, error, due_at, deadline_at, owner_epoch, created_at,"
-		" updated_at, key_boot_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25,"
+		" intent_at, intent_until, key_at, key_number, resent, input, result, error, due_at, deadline_at, owner_epoch,"
+		" created_at, updated_at, key_boot_at)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25,"
 		" ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35)"
 		" ON CONFLICT (id) DO UPDATE SET status = ?12, provider_version = ?13, state_version = ?14, retries = ?15, phase = ?16, event = ?17,"
 		" state = ?18, secrets = ?19, intent = ?20, intent_class = ?21, intent_at = ?22, intent_until = ?23, key_at = ?24,"
