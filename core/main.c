@@ -8,17 +8,21 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/api/command.h"
+#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/io/conf.h"
 #include "core/io/control.h"
+#include "core/model/backup.h"
 #include "core/model/installation.h"
 #include "core/sandbox/sandbox.h"
 #include "core/serve.h"
@@ -109,7 +113,7 @@ static void run_here(struct cx *cx, const struct conf *c, int argc, char **argv,
 {
 	struct installation i = {.db = NULL};
 	if (installation_open(cx, c, &i) == RC_OK) {
-		struct command_env env = {.db = i.db, .vault = i.vault};
+		struct command_env env = {.db = i.db, .vault = i.vault, .data_folder = c->data_folder};
 		*ret_status = command_run(&env, argc, argv, out, err);
 	}
 	installation_close(&i);
@@ -136,6 +140,147 @@ static int store_command(int argc, char **argv)
 	if (cx.rc != RC_OK)
 		say_failed(&cx);
 	return output(&out, &err, status);
+}
+
+/* ---- backup and restore ---------------------------------------------------------------------------- */
+
+#define ASK_MS 200
+
+/* The server's working folder is not ours. */
+static char *whole_path(const char *path)
+{
+	char here[4096], *whole;
+	size_t n = strlen(path);
+
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	if (path[0] != '/' && getcwd(here, sizeof here) == NULL)
+		return NULL;
+	return asprintf(&whole, "%s%s%.*s", path[0] == '/' ? "" : here, path[0] == '/' ? "" : "/", (int)n, path) < 0 ? NULL : whole;
+}
+
+/* The value of a "name value" line. */
+static bool answered(const struct buf *out, const char *name, const char *value)
+{
+	BUF_AUTO struct buf line;
+	buf_init(&line, 256);
+	buf_addf(&line, "%s %s\n", name, value);
+	return strstr(buf_text(out), buf_text(&line)) != NULL;
+}
+
+static int thousandths_of(const struct buf *out)
+{
+	const char *at = strstr(buf_text(out), "thousandths ");
+	return at ? (int)strtol(at + strlen("thousandths "), NULL, 10) : 0;
+}
+
+/* Asks the server until its backup has ended; what it said last is in out.  Progress goes to standard error. */
+static enum rc backup_wait(struct cx *cx, const struct conf *c, struct buf *out, struct buf *err, int *ret_status)
+{
+	char word[] = "backup", *argv[] = {word, NULL};
+	const struct timespec pause = {.tv_nsec = ASK_MS * 1000000};
+	int shown = 0;
+
+	while (*ret_status == 0 && answered(out, "state", "running")) {
+		nanosleep(&pause, NULL);
+		buf_reset(out);
+		enum rc rc = control_call(cx, c->control_socket, 1, argv, out, err, ret_status);
+		if (rc != RC_OK)
+			return rc == RC_NOT_FOUND ? fail(cx, RC_IO, "the server ended before the backup was whole") : rc;
+		if (thousandths_of(out) >= shown + 100)
+			fprintf(stderr, "mypostshare: backup %d %%\n", (shown = thousandths_of(out)) / 10);
+	}
+	if (*ret_status == 0 && !answered(out, "state", "done"))
+		*ret_status = 1;
+	const char *why = *ret_status ? strstr(buf_text(out), "\nerror ") : NULL;
+	if (why)
+		buf_addf(err, "mypostshare: no backup was made: %.*s\n", (int)strcspn(why + 7, "\n"), why + 7);
+	return RC_OK;
+}
+
+static int backup(int argc, char **argv)
+{
+	struct conf c;
+	struct buf out, err;
+	struct cx cx;
+	int status = 1;
+
+	cx_init(&cx, "backup");
+	if (config_load(&cx, &c) != RC_OK)
+		return say_failed(&cx);
+	buf_init(&out, OUTPUT_MAX);
+	buf_init(&err, OUTPUT_MAX);
+	bool makes = argc > 1 && argv[1][0] != '-';
+	if (makes && (argv[1] = whole_path(argv[1])) == NULL)
+		fail(&cx, RC_INVALID, "the folder's path cannot be told");
+	enum rc rc = cx.rc == RC_OK ? control_call(&cx, c.control_socket, makes ? 2 : argc, argv, &out, &err, &status) : cx.rc;
+	if (rc == RC_NOT_FOUND)
+		run_here(&cx, &c, argc, argv, &out, &err, &status);
+	else if (rc == RC_OK && makes)
+		backup_wait(&cx, &c, &out, &err, &status);
+	if (rc == RC_OK && makes && status == 0 && argc == 3 && strcmp(argv[2], "--json") == 0) {	/* the same once more, as JSON */
+		char word[] = "backup", *again[] = {word, argv[2], NULL};
+		buf_reset(&out);
+		control_call(&cx, c.control_socket, 2, again, &out, &err, &status);
+	}
+	if (makes)
+		free(argv[1]);
+	conf_free(&c);
+	if (cx.rc != RC_OK)
+		status = say_failed(&cx);
+	return output(&out, &err, status);
+}
+
+static void restored_say(const struct backup_restored *r)
+{
+	char at[CLOCK_TEXT];
+
+	clock_text(r->from.taken_at, at);
+	printf("restored %s\nof %s\nunconfirmed %lld\nheld %lld\nsessions_ended %lld\n"
+	       "data_keys %lld\nowners_without_data_key %lld\ntombstones %lld\n",
+	       r->from.id, at, (long long)r->unconfirmed, (long long)r->blocked, (long long)r->sessions, (long long)r->keys,
+	       (long long)r->keys_missing, (long long)r->tombstones);
+	printf("\nWhat was accepted after that time is not known any more.  Nothing that could have been sent since is sent again by itself:\n"
+	       "%lld deliveries are unconfirmed (what the platform shows decides, or a person); %lld whose time is yet to come are held:\n"
+	       "mypostshare release lets them go, once it is sure that nobody published, moved or canceled them since.\n"
+	       "API keys that were revoked since are valid again: revoke them before the server is reached.\n",
+	       (long long)r->unconfirmed, (long long)r->blocked);
+}
+
+/* FOLDER [--keys FOLDER] [--tombstones FILE], in any order. */
+static bool source_read(int argc, char **argv, struct backup_source *ret)
+{
+	for (int i = 1; i < argc; i++) {
+		const char **to = strcmp(argv[i], "--keys") == 0 ? &ret->keys : strcmp(argv[i], "--tombstones") == 0 ? &ret->tombstones : NULL;
+		if (to && (*to || ++i == argc))
+			return false;
+		if (!to && (ret->folder || argv[i][0] == '-'))
+			return false;
+		*(to ? to : &ret->folder) = argv[i];
+	}
+	return ret->folder != NULL;
+}
+
+static int restore(int argc, char **argv)
+{
+	struct backup_source from = {.folder = NULL};
+	struct backup_restored done;
+	struct conf c;
+	struct cx cx;
+
+	cx_init(&cx, "restore");
+	if (!source_read(argc, argv, &from)) {
+		fputs("usage: mypostshare restore FOLDER [--keys FOLDER] [--tombstones FILE]\n", stderr);
+		return 2;
+	}
+	if (config_load(&cx, &c) != RC_OK)
+		return say_failed(&cx);
+	enum rc rc = backup_restore(&cx, &c, &from, &done);
+	conf_free(&c);
+	if (rc != RC_OK)
+		return say_failed(&cx);
+	restored_say(&done);
+	return 0;
 }
 
 static int migrate(int argc, char **argv)
@@ -221,6 +366,9 @@ static const struct subcommand {
 	{"sandbox", sandbox_main, "run the sandbox platform alone: [--listen ADDRESS:PORT] [--folder FOLDER] [--public-url URL]", -1},
 	{"migrate", migrate, "bring the store up to date without serving", 0},
 	{"version", version, "print the version", 0},
+	{"restore", restore, "bring a backup back into an empty data folder: FOLDER [--keys FOLDER] [--tombstones FILE]", -1},
+	{"backup", backup, NULL, -1},
+	{"release", store_command, NULL, -1},
 	{"org", store_command, NULL, -1},
 	{"key", store_command, NULL, -1},
 	{"vault", store_command, NULL, -1},

@@ -17,6 +17,7 @@
 #include "core/api/command.h"
 #include "core/api/connect.h"
 #include "core/base/log.h"
+#include "core/engine/backupjob.h"
 #include "core/engine/engine.h"
 #include "core/engine/intake.h"
 #include "core/io/control.h"
@@ -34,6 +35,7 @@ struct server {
 	struct platforms *platforms;
 	struct engine *engine;
 	struct intake *intake;
+	struct backupjob *backup;
 	struct api api;
 	struct web *web;
 	char url[64];			/* our own address, when no public_url is given */
@@ -67,6 +69,18 @@ static void server_providers(void *server, struct buf *out_json)
 {
 	struct server *s = server;
 	engine_providers(s->engine, out_json);
+}
+
+static void server_wake(void *server)
+{
+	struct server *s = server;
+	engine_wake(s->engine);
+}
+
+static void server_metrics(void *server, struct buf *out)
+{
+	struct server *s = server;
+	backupjob_metrics(s->backup, out);
 }
 
 static void engine_metrics(struct engine *e, struct buf *out)
@@ -115,6 +129,7 @@ static enum rc api_start(struct cx *cx, struct server *s)
 	s->api = (struct api){
 		.db = s->store.db, .vault = s->store.vault, .conf = c, .public_url = c->public_url ? c->public_url : s->url,
 		.platforms = s->platforms, .engine = s->engine, .intake = s->intake, .wake = engine_wake, .wait = engine_wait, .metrics = engine_metrics,
+		.server = s, .server_metrics = server_metrics,
 		.authorize = auth_key, .polls_max = c->threads / 4,
 		.key_per_minute = c->key_per_minute > 0 ? c->key_per_minute : -1,
 		.address_per_minute = c->address_per_minute > 0 ? c->address_per_minute : -1,
@@ -141,9 +156,12 @@ static enum rc parts_open(struct cx *cx, struct server *s)
 	if (rc == RC_OK)
 		rc = intake_open(cx, s->store.db, c, &s->intake);
 	if (rc == RC_OK)
+		s->backup = backupjob_open(s->store.db, s->store.vault, c->data_folder);
+	if (rc == RC_OK)
 		rc = api_start(cx, s);
 	s->env = (struct command_env){
-		.db = s->store.db, .vault = s->store.vault, .server = s, .reload = server_reload, .providers = server_providers,
+		.db = s->store.db, .vault = s->store.vault, .data_folder = c->data_folder, .backup = s->backup, .server = s,
+		.reload = server_reload, .providers = server_providers, .wake = server_wake,
 	};
 	if (rc == RC_OK)
 		rc = control_open(cx, c->control_socket, control_run, s, &s->control);
@@ -156,6 +174,7 @@ static void parts_close(struct server *s)
 	if (s->web)
 		api_drain(&s->api);
 	web_close(s->web);
+	backupjob_close(s->backup);
 	intake_close(s->intake);
 	engine_close(s->engine);
 	api_free(&s->api);

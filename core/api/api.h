@@ -51,6 +51,8 @@ struct api {
 	void (*wake)(struct engine *engine);
 	uint64_t (*wait)(struct engine *engine, uint64_t seen, int ms);	/* as engine_wait */
 	void (*metrics)(struct engine *engine, struct buf *out);	/* more lines for /metrics; may be NULL */
+	void *server;
+	void (*server_metrics)(void *server, struct buf *out);		/* and these */
 	void (*page_error)(struct api_request *r);		/* shows a fault of a ROUTE_BROWSER route; may be NULL: JSON */
 	int key_per_minute, address_per_minute, failed_per_minute;	/* 0: 6000, 12000, 60; negative: no limit */
 	int polls_max;				/* long polls at once; 0: 16, a quarter of the workers */

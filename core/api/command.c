@@ -8,12 +8,14 @@
 #include "core/api/command.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/clock.h"
 #include "core/base/json.h"
 #include "core/base/jsonw.h"
 #include "core/base/text.h"
+#include "core/engine/backupjob.h"
 #include "core/model/data_key.h"
 #include "core/model/organization.h"
 
@@ -294,6 +296,84 @@ static enum rc reload(struct run *r)
 	return r->env->reload(&r->cx, r->env->server, r->word, r->out);
 }
 
+/* ---- backups --------------------------------------------------------------------------------------- */
+
+static const char *number_text(int64_t n, char out[24])
+{
+	snprintf(out, 24, "%lld", (long long)n);
+	return out;
+}
+
+static void manifest_write(struct run *r, const char *state, const char *folder, const struct backup_manifest *m)
+{
+	char at[CLOCK_TEXT], store[24], files[24], bytes[24], missing[24];
+
+	clock_text(m->taken_at, at);
+	pairs_write(r, (struct pair[]){{"state", state}, {"folder", folder}, {"backup", m->id}, {"taken_at", at}, {"master_key", m->master},
+		{"store_bytes", number_text(m->store_bytes, store)}, {"media_files", number_text(m->media_count, files)},
+		{"media_bytes", number_text(m->media_bytes, bytes)}, {"media_missing", number_text(m->media_missing, missing)}, {NULL, NULL}});
+}
+
+static enum rc backup_state(struct run *r)
+{
+	struct backupjob_state *s = calloc(1, sizeof *s);
+	char done[24];
+
+	if (s == NULL)
+		return fail(&r->cx, RC_NOMEM, "no memory");
+	if (r->env->backup)
+		backupjob_state(r->env->backup, s);
+	if (text_eq(s->state, "done"))
+		manifest_write(r, s->state, s->folder, &s->made);
+	else
+		pairs_write(r, (struct pair[]){{"state", s->state ? s->state : "none"}, {"folder", s->folder}, {"error", s->words},
+			{"thousandths", number_text(s->thousandths, done)}, {NULL, NULL}});
+	free(s);
+	return RC_OK;
+}
+
+static enum rc backup(struct run *r)
+{
+	struct backup_job job = {.db = r->env->db, .vault = r->env->vault, .data_folder = r->env->data_folder, .folder = r->word};
+	struct backup_manifest made;
+	enum rc rc;
+
+	if (r->word == NULL)
+		return backup_state(r);
+	if (r->env->backup) {
+		rc = backupjob_start(&r->cx, r->env->backup, r->word);
+		return rc == RC_OK ? backup_state(r) : rc;
+	}
+	rc = backup_make(&r->cx, &job, &made);
+	if (rc == RC_OK)
+		manifest_write(r, "done", r->word, &made);
+	return rc;
+}
+
+struct release { const char *organization_id; int64_t n; };
+
+static enum rc release_write(struct cx *cx, struct db_conn *c, void *arg)
+{
+	struct release *w = arg;
+	return backup_release(cx, c, w->organization_id, clock_now(), &w->n);
+}
+
+static enum rc release(struct run *r)
+{
+	struct release w = {.organization_id = r->word, .n = 1};
+	int64_t all = 0;
+	char text[24];
+	enum rc rc = RC_OK;
+
+	for (; rc == RC_OK && w.n > 0; all += w.n)
+		rc = db_write(&r->cx, r->env->db, release_write, &w);
+	if (rc == RC_OK)
+		pairs_write(r, (struct pair[]){{"released", number_text(all, text)}, {NULL, NULL}});
+	if (r->env->wake)
+		r->env->wake(r->env->server);
+	return rc;
+}
+
 /* ---- the table ------------------------------------------------------------------------------------- */
 
 static const struct command commands[] = {
@@ -303,6 +383,9 @@ static const struct command commands[] = {
 		"make an API key of an app (live, all scopes, for ever unless told otherwise); prints it once"},
 	{"key", "revoke", "KEY", {NULL}, key_revoke, false, "end a key, named by its id or the 8 characters after its prefix"},
 	{"key", "list", "[ORG|APP]", {NULL}, key_list, false, "keys, without their secrets"},
+	{"backup", NULL, "[FOLDER]", {NULL}, backup, false,
+		"make a backup in a new folder while the server serves; without FOLDER: how the last went"},
+	{"release", NULL, "[ORG]", {NULL}, release, false, "let posts go that a restore holds back and whose time was yet to come"},
 	{"vault", "rewrap", NULL, {NULL}, vault_rewrap, false,
 		"wrap every data key by the newest master key, online; then KEY_FILE.old-* is needed for older backups only"},
 	{"providers", NULL, NULL, {"--json"}, providers, true, "what the running server has loaded, refused or paused, and why"},

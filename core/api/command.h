@@ -9,13 +9,17 @@
 #include "core/io/db.h"
 #include "core/io/vault.h"
 
+struct backupjob;
 struct command_env {
 	struct db *db;
 	struct vault *vault;
+	const char *data_folder;
+	struct backupjob *backup;	/* of the running server; NULL: a backup is made before the command returns */
 	/* Of the running server; NULL when the command runs in a process of its own. */
 	void *server;
 	enum rc (*reload)(struct cx *cx, void *server, const char *provider_id, struct buf *out);	/* NULL: all */
 	void (*providers)(void *server, struct buf *out_json);
+	void (*wake)(void *server);
 };
 
 /* argv[0] is the command's first word.  Exit status: 0 done, 1 refused or failed (words in err), 2 not

@@ -79,6 +79,8 @@ static enum rc metrics(struct api_request *r)
 		"mypostshare_uptime_seconds %" PRId64 "\n", (clock_mono() - r->api->started_at) / 1000);
 	if (r->api->metrics)
 		r->api->metrics(r->api->engine, out);
+	if (r->api->server_metrics)
+		r->api->server_metrics(r->api->server, out);
 	r->answer->type = "text/plain; version=0.0.4; charset=utf-8";
 	return RC_OK;
 }

@@ -99,7 +99,9 @@ static void start(const struct scan *s, struct op *op)
 {
 	int64_t wait, now = s->now;
 
-	if (op->blocked != NULL && op->state == DELIVERY_QUEUED)
+	if (op->looking && text_eq(op->phase, "start"))
+		outcome_look(op, false);	/* held back by a restore: of what may have been sent there is nothing to look with */
+	else if (op->blocked != NULL && op->state == DELIVERY_QUEUED)
 		outcome_block(op, op->blocked);
 	else if (too_late(op, now))
 		outcome_missed(op, "missed");

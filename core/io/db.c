@@ -110,9 +110,9 @@ static enum rc lock_refused(struct cx *cx, const char *path, int fd, int error)
 	return fail(cx, RC_CONFLICT, "the store is in use by process %s, which holds %s: stop it first", pid[0] ? pid : "(unknown)", path);
 }
 
-static enum rc lock_take(struct cx *cx, struct db *db)
+static enum rc lock_take(struct cx *cx, const char *folder, int *ret)
 {
-	char *path = join(db->folder, "lock"), pid[16];
+	char *path = join(folder, "lock"), pid[16];
 	int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
@@ -121,7 +121,7 @@ static enum rc lock_take(struct cx *cx, struct db *db)
 		free(path);
 		return rc;
 	}
-	db->lock = fd;
+	*ret = fd;
 	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
 		enum rc rc = lock_refused(cx, path, fd, errno);
 		free(path);
@@ -129,8 +129,15 @@ static enum rc lock_take(struct cx *cx, struct db *db)
 	}
 	free(path);
 	if (ftruncate(fd, 0) != 0 || pwrite(fd, pid, (size_t)n, 0) != n)	/* only words for the next one: a full disk may forbid it */
-		log_warn("db", "cannot write the pid into the lock of %s: %s", db->folder, strerror(errno));
+		log_warn("db", "cannot write the pid into the lock of %s: %s", folder, strerror(errno));
 	return RC_OK;
+}
+
+enum rc db_lock(struct cx *cx, const char *folder, int *ret_fd)
+{
+	enum rc rc = folder_make(cx, folder);
+
+	return rc == RC_OK ? lock_take(cx, folder, ret_fd) : rc;
 }
 
 /* Made by us, so that it and what SQLite puts beside it (same mode) is never open to others.  Locked as well: under
@@ -208,7 +215,7 @@ enum rc db_open(struct cx *cx, const struct db_config *config, struct db **ret)
 	if ((rc = folder_make(cx, config->folder)) != RC_OK)
 		return rc;
 	db = blank(config);
-	rc = lock_take(cx, db);
+	rc = lock_take(cx, db->folder, &db->lock);
 	if (rc == RC_OK)
 		rc = file_make(cx, db);
 	if (rc == RC_OK)

@@ -50,6 +50,23 @@ void db_write_async(struct db *db, db_write_fn *fn, db_done_fn *done, void *arg)
  * RC_UNAVAILABLE when a reader was in the way: to be tried again. */
 enum rc db_scrub(struct cx *cx, struct db *db);
 
+/* ---- the whole file --------------------------------------------------------------------------------- */
+
+/*
+ * A copy in a new file at path (0600) of the store as it is at one moment after the call: what was committed before is in
+ * it.  Writes go on: the writer copies 1 MiB between two groups.  told is called on the caller's thread after
+ * each of these; false from it ends the copy, RC_UNAVAILABLE.  After a fault the file may be there.
+ */
+typedef bool db_copy_fn(void *arg, int64_t done_bytes, int64_t all_bytes);
+enum rc db_copy(struct cx *cx, struct db *db, const char *path, db_copy_fn *told, void *arg);
+
+/* SQLite's own check of every page, index and constraint (quick: not of what the indices hold).  Writes wait meanwhile:
+ * for a store that nobody serves.  RC_CORRUPT with the first thing that is wrong. */
+enum rc db_check(struct cx *cx, struct db *db, bool quick);
+
+/* Makes the folder if it is missing and takes its lock, as db_open does; close *ret_fd to give it back. */
+enum rc db_lock(struct cx *cx, const char *folder, int *ret_fd);
+
 int db_waiting(const struct db *db);	/* write jobs queued: over 500 the API answers 503 */
 
 /* ---- reading -------------------------------------------------------------------------------------- */

@@ -240,6 +240,8 @@ void conn_close(struct db_conn *c, bool checkpoint)
 	if (c->raw == NULL)
 		return;
 	conn_clear(c);
+	if (c->writer)
+		copy_cut(c->db);
 	stmt_drop_all(c);
 	for (int i = 0; i < OWN_COUNT; i++) {
 		sqlite3_finalize(c->owned[i]);

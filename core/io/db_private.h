@@ -5,6 +5,7 @@
  *   db_conn.c    one connection: its settings, its transaction statements, its sticky error
  *   db_stmt.c    statements: cache, binding, stepping, columns
  *   db_writer.c  the writer thread: queue, group commit, checkpoints
+ *   db_copy.c    a copy while writes go on; checking a whole file
  *
  * A connection belongs to one thread at a time: the writer's to the writer thread, a reader's to whoever took
  * it.  Only the queue, the pool and the counters of struct db are shared, under its mutex.
@@ -51,6 +52,7 @@ struct db_conn {
 };
 
 struct job;
+struct copy;
 struct db {
 	char *folder, *file;
 	int lock, file_lock;		/* the flocked descriptors: FOLDER/lock, and the main file itself */
@@ -66,6 +68,7 @@ struct db {
 	int64_t paused_until;		/* after an I/O error in COMMIT; writer thread only */
 	bool corrupt;			/* the file is: no more writes; writer thread only */
 	int64_t checkpoint_after;	/* a failed checkpoint is not repeated at once */
+	struct copy *copy;		/* that is being made; writer thread only */
 
 	int readers, idle;
 	struct db_conn **pool;		/* [idle] of them are free */
@@ -103,5 +106,14 @@ bool stmt_complete(const char *sql);			/* ends with the semicolon of a whole sta
 
 enum rc writer_start(struct cx *cx, struct db *db);
 void writer_stop(struct db *db);
+
+/* Something that is no closure, between two groups and outside of any transaction. */
+typedef enum rc writer_turn_fn(struct cx *cx, struct db *db, void *arg);
+enum rc writer_turn(struct cx *cx, struct db *db, writer_turn_fn *turn, void *arg);
+enum rc writer_ready(struct cx *cx, const struct db *db);	/* a turn asks: the file may be damaged, the disk have failed */
+
+/* ---- db_copy.c ------------------------------------------------------------------------------------- */
+
+void copy_cut(struct db *db);		/* the writer's connection is about to be closed */
 
 #endif

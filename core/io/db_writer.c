@@ -37,7 +37,8 @@
 
 struct job {
 	struct job *next;
-	db_write_fn *fn;		/* NULL: no closure but db_scrub's checkpoint */
+	db_write_fn *fn;		/* NULL: no closure but a turn of its own */
+	writer_turn_fn *turn;
 	void *arg;
 	bool waited_for;		/* its owner stands in db_write; else it is ours to free */
 	db_done_fn *done;
@@ -189,14 +190,23 @@ static void group_answer(struct db *db, struct group *g)
 	g->n = 0;
 }
 
-static bool refused(struct db *db, struct group *g)
+enum rc writer_ready(struct cx *cx, const struct db *db)
 {
 	if (db->corrupt)
-		group_fail(g, RC_CORRUPT, "the store is damaged: only reads are possible; restore a backup and restart");
-	else if (db->writer.raw == NULL)
-		group_fail(g, RC_UNAVAILABLE, "the disk failed a moment ago; nothing was changed, try again");
-	else
+		return fail(cx, RC_CORRUPT, "the store is damaged: only reads are possible; restore a backup and restart");
+	if (db->writer.raw == NULL)
+		return fail(cx, RC_UNAVAILABLE, "the disk failed a moment ago; nothing was changed, try again");
+	return RC_OK;
+}
+
+static bool refused(struct db *db, struct group *g)
+{
+	struct cx cx;
+
+	cx_init(&cx, "db");
+	if (writer_ready(&cx, db) == RC_OK)
 		return false;
+	group_fail(g, cx.rc, cx.words);
 	return true;
 }
 
@@ -228,13 +238,15 @@ static int checkpoint_run(struct db *db, int mode)
 	return code;
 }
 
-static void scrub(struct db *db, struct job *j)
+static enum rc scrub(struct cx *cx, struct db *db, void *arg)
 {
-	int code = checkpoint_run(db, SQLITE_CHECKPOINT_TRUNCATE);
+	int code;
 
-	j->rc = RC_OK;
-	if (code != SQLITE_OK)
-		job_fail(j, conn_rc(db->writer.raw, code), sqlite3_errstr(code));
+	(void)arg;
+	if (writer_ready(cx, db) != RC_OK)
+		return cx->rc;
+	code = checkpoint_run(db, SQLITE_CHECKPOINT_TRUNCATE);
+	return code == SQLITE_OK ? RC_OK : fail(cx, conn_rc(db->writer.raw, code), "%s", sqlite3_errstr(code));
 }
 
 /* ---- what is done with a group --------------------------------------------------------------------- */
@@ -255,15 +267,16 @@ static void one_by_one(struct db *db, struct group *g)
 
 static void group_do(struct db *db, struct group *g)
 {
-	if (refused(db, g))
+	if (g->jobs[0]->fn == NULL) {
+		g->jobs[0]->rc = g->jobs[0]->turn(&g->jobs[0]->cx, db, g->jobs[0]->arg);
 		group_answer(db, g);
-	else if (g->jobs[0]->fn == NULL) {
-		scrub(db, g->jobs[0]);
+	} else if (refused(db, g)) {
 		group_answer(db, g);
-	} else if (group_run(db, g, false))
+	} else if (group_run(db, g, false)) {
 		group_answer(db, g);
-	else
+	} else {
 		one_by_one(db, g);
+	}
 }
 
 /* ---- after an I/O error ---------------------------------------------------------------------------- */
@@ -300,7 +313,7 @@ static void wait_for_work(struct db *db, int64_t ms)
 	pthread_cond_timedwait(&db->work, &db->mutex, &t);
 }
 
-/* Takes up to 64 closures, or one scrub alone. */
+/* Takes up to 64 closures, or one turn alone. */
 static void group_take(struct db *db, struct group *g)
 {
 	for (g->n = 0; db->first && g->n < GROUP_MAX; g->n++) {
@@ -395,9 +408,9 @@ static void enqueue(struct db *db, struct job *j)	/* the mutex is held */
 	pthread_cond_signal(&db->work);
 }
 
-static enum rc run_and_wait(struct cx *cx, struct db *db, db_write_fn *fn, void *arg)
+static enum rc run_and_wait(struct cx *cx, struct db *db, db_write_fn *fn, writer_turn_fn *turn, void *arg)
 {
-	struct job j = {.fn = fn, .arg = arg, .waited_for = true};
+	struct job j = {.fn = fn, .turn = turn, .arg = arg, .waited_for = true};
 
 	if (pthread_equal(pthread_self(), db->thread))
 		return fail(cx, RC_BUG, "a closure or its done called db_write: the writer would wait for itself");
@@ -416,12 +429,17 @@ static enum rc run_and_wait(struct cx *cx, struct db *db, db_write_fn *fn, void 
 
 enum rc db_write(struct cx *cx, struct db *db, db_write_fn *fn, void *arg)
 {
-	return run_and_wait(cx, db, fn, arg);
+	return run_and_wait(cx, db, fn, NULL, arg);
+}
+
+enum rc writer_turn(struct cx *cx, struct db *db, writer_turn_fn *turn, void *arg)
+{
+	return run_and_wait(cx, db, NULL, turn, arg);
 }
 
 enum rc db_scrub(struct cx *cx, struct db *db)
 {
-	return run_and_wait(cx, db, NULL, NULL);
+	return writer_turn(cx, db, scrub, NULL);
 }
 
 void db_write_async(struct db *db, db_write_fn *fn, db_done_fn *done, void *arg)

@@ -185,21 +185,21 @@ enum rc vault_key_new(struct cx *cx, struct vault *v, uint8_t wrapped[VAULT_WRAP
 	return RC_OK;
 }
 
-static enum rc master_unknown(struct cx *cx, const struct vault *v, const char *wanted)
+static enum rc master_unknown(struct cx *cx, const struct vault *v, const char *what, const char *wanted)
 {
 	BUF_AUTO struct buf loaded;
 	buf_init(&loaded, 512);
 	for (int i = 0; i < v->count && loaded.len < 400; i++)
 		buf_addf(&loaded, "%s%s", i ? ", " : "", v->masters[i].id);
-	return fail(cx, RC_INVALID, "a data key needs master key %.32s, which is not loaded (loaded: %s); put its file back "
-		"as %s, or beside it as %s.old-NAME", wanted, buf_text(&loaded), v->key_file, v->key_file);
+	return fail(cx, RC_INVALID, "%s needs master key %.32s, which is not loaded (loaded: %s); put its file back "
+		"as %s, or beside it as %s.old-NAME", what, wanted, buf_text(&loaded), v->key_file, v->key_file);
 }
 
 enum rc vault_key_open(struct cx *cx, struct vault *v, const char *master_id, const uint8_t *wrapped, size_t n, struct vault_key **ret)
 {
 	const struct master *m = find(v, master_id);
 	if (m == NULL)
-		return master_unknown(cx, v, master_id);
+		return master_unknown(cx, v, "a data key", master_id);
 	if (n != VAULT_WRAPPED)
 		return fail(cx, RC_CORRUPT, "a wrapped data key has %zu bytes instead of %d", n, VAULT_WRAPPED);
 
@@ -294,6 +294,25 @@ void vault_mac(const struct vault *v, const char *purpose, const void *bytes, si
 	derive(subkey, sizeof subkey, "mypostshare mac", purpose, strlen(purpose), v->mac_root);
 	crypto_generichash(out, 32, bytes, n, subkey, sizeof subkey);
 	sodium_memzero(subkey, sizeof subkey);
+}
+
+void vault_key_derive(const struct vault_key *k, const char *purpose, const char *text, uint8_t out[32])
+{
+	derive(out, KEY_BYTES, purpose, text, strlen(text), k->bytes);
+}
+
+enum rc vault_master_mac(struct cx *cx, const struct vault *v, const char *master_id, const char *purpose, const void *bytes, size_t n,
+			 uint8_t out[32])
+{
+	const struct master *m = find(v, master_id);
+	uint8_t subkey[KEY_BYTES];
+
+	if (m == NULL)
+		return master_unknown(cx, v, "this backup", master_id);
+	derive(subkey, sizeof subkey, "mypostshare master mac", purpose, strlen(purpose), m->bytes);
+	crypto_generichash(out, 32, bytes, n, subkey, sizeof subkey);
+	sodium_memzero(subkey, sizeof subkey);
+	return RC_OK;
 }
 
 int vault_equal(const void *a, const void *b, size_t n)

@@ -56,6 +56,12 @@ void vault_mac_key(struct vault *v, const struct vault_key *installation);
 void vault_mac(const struct vault *v, const char *purpose, const void *bytes, size_t n, uint8_t out[32]);
 int vault_equal(const void *a, const void *b, size_t n);	/* constant time */
 
+/* What lies outside of the store, as backups do.  A subkey of a data key, for one purpose and text. */
+void vault_key_derive(const struct vault_key *k, const char *purpose, const char *text, uint8_t out[32]);
+/* Keyed BLAKE2b-256 under a subkey of a master key.  RC_INVALID, naming it, if it is not loaded. */
+enum rc vault_master_mac(struct cx *cx, const struct vault *v, const char *master_id, const char *purpose, const void *bytes, size_t n,
+			 uint8_t out[32]);
+
 /* API keys: "mps_live_" or "mps_test_", 8 base62 key id, 32 base62 secret, 6 base62 CRC32. */
 #define VAULT_API_KEY_MAX 64
 void vault_api_key_new(int live, char text[VAULT_API_KEY_MAX], char key_id[9]);

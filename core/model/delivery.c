@@ -132,12 +132,12 @@ static void announce_with(struct db_conn *c, const char *id, const char *type, c
 	event_add(c, &(struct owner){db_text(s, 0), db_text(s, 1), db_int(s, 2)}, type, NULL, buf_text(&data), now);
 }
 
-static void announce(struct db_conn *c, const char *id, const char *type, int64_t now) { announce_with(c, id, type, NULL, now); }
+void delivery_announce(struct db_conn *c, const char *id, const char *type, int64_t now) { announce_with(c, id, type, NULL, now); }
 
 static void followed(struct db_conn *c, const struct delivery_move *m, int64_t now)
 {
 	if (states[m->to].event != NULL && m->from != m->to)
-		announce(c, m->id, states[m->to].event, now);
+		delivery_announce(c, m->id, states[m->to].event, now);
 	if (m->to == DELIVERY_PUBLISHED)
 		db_run(c, "UPDATE connection SET published_at = ?1 WHERE id = (SELECT connection_id FROM delivery WHERE id = ?2)"
 		       " AND organization_id = ?3", "iss", now, m->id, m->owner->organization_id);
@@ -211,7 +211,7 @@ bool delivery_removed(struct db_conn *c, const char *id, const char *organizatio
 			   organization_id, now);
 
 	if (n > 0)
-		announce(c, id, "delivery.unpublished", now);
+		delivery_announce(c, id, "delivery.unpublished", now);
 	return n > 0;
 }
 
@@ -225,7 +225,7 @@ bool delivery_edited(struct db_conn *c, const struct delivery_content *k, int64_
 			   k->remote_url, k->result, k->warnings, now);
 
 	if (n > 0)
-		announce(c, k->id, "delivery.edited", now);
+		delivery_announce(c, k->id, "delivery.edited", now);
 	return n > 0;
 }
 

@@ -63,6 +63,9 @@ struct delivery_move {
  * the post's status in the same transaction. */
 int64_t delivery_move(struct db_conn *c, const struct delivery_move *m, int64_t now);
 
+/* The event of a state that a set move reached: the delivery as it stands now. */
+void delivery_announce(struct db_conn *c, const char *id, const char *type, int64_t now);
+
 /* A remote id is proof whatever has happened since, short of a person's decision: turns queued, processing,
  * committing and unconfirmed into published. */
 int64_t delivery_prove(struct db_conn *c, const struct delivery_move *m, int64_t now);

@@ -6,6 +6,7 @@
 
 #include "core/base/log.h"
 #include "core/io/migrate.h"
+#include "core/model/backup.h"
 #include "core/model/data_key.h"
 
 struct opening { struct vault *vault; bool made; };
@@ -46,7 +47,7 @@ static enum rc key_open(struct cx *cx, struct db *db, struct vault *v)
 	return rc;
 }
 
-static enum rc owner_check(struct cx *cx, const struct conf *conf)
+enum rc installation_owner(struct cx *cx, const struct conf *conf)
 {
 	struct stat st;
 	if (stat(conf->data_folder, &st) == 0 && st.st_uid != geteuid())
@@ -59,9 +60,13 @@ enum rc installation_open_store(struct cx *cx, const struct conf *conf, struct i
 {
 	struct db_config config = {.folder = conf->data_folder};
 
-	enum rc rc = owner_check(cx, conf);
+	enum rc rc = installation_owner(cx, conf);
+	if (rc == RC_OK)
+		rc = backup_unfinished(cx, conf->data_folder);
 	if (rc == RC_OK)
 		rc = db_open(cx, &config, &ret->db);
+	if (rc == RC_OK)
+		backup_tidy(conf->data_folder);
 	if (rc == RC_OK)
 		rc = migrate_run(cx, ret->db, ret_applied);
 	return rc;

@@ -12,8 +12,10 @@
 
 struct installation { struct db *db; struct vault *vault; };	/* zeroed: closed */
 
-/* The store alone, migrated.  Refused for a user who does not own the data folder: root must not leave files
- * behind that the server cannot open. */
+/* Refuses a user who does not own the data folder: root must not leave files behind that the server cannot open. */
+enum rc installation_owner(struct cx *cx, const struct conf *conf);
+
+/* The store alone, migrated; for the owner of the data folder only. */
 enum rc installation_open_store(struct cx *cx, const struct conf *conf, struct installation *ret, int *ret_applied);
 
 /* Everything.  On a fault ret may be half open: close it in any case. */

@@ -98,7 +98,7 @@ static bool waits(const struct delivery *d)
 {
 	return (d->state == DELIVERY_PENDING && d->parent_id == NULL) ||
 	       (d->state == DELIVERY_QUEUED && d->scheduled_at > 0 && d->claimed_at == 0) ||
-	       (d->state == DELIVERY_BLOCKED && text_eq(d->reason, "missed"));
+	       (d->state == DELIVERY_BLOCKED && (text_eq(d->reason, "missed") || text_eq(d->reason, "restored")));
 }
 
 static bool publish_one(struct acting *g, struct delivery *d)
