@@ -107,6 +107,8 @@ enum rc db_fail(struct cx *cx, const struct db_conn *c);	/* puts the sticky erro
 
 /* Next number of the one sequence for events (and later ledger, audit): only inside a closure. */
 int64_t db_sequence(struct db_conn *c, const char *name);
+/* The next number is over `past`, and a million over the last one: for a store that has forgotten some. */
+void db_sequence_jump(struct db_conn *c, const char *name, int64_t past);
 
 /* Only for tests: the path of the main file; closing every connection without a checkpoint; opening from now
  * on through a VFS that the test registered.  Nobody else may open the main file in this process: closing any

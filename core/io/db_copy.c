@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define TURN_PAGES 256		/* 1 MiB: one to two milliseconds */
-#define FLUSH_TURNS 8		/* what waits for the disk stays small, or one sync of the WAL would pay for all of it */
+#define FLUSH_TURNS 4		/* what waits for the disk stays small, or one sync of the WAL would pay for all of it */
 #define BEGIN_AGAIN_MAX 8	/* a transaction that is rolled back begins the copy anew */
 
 struct copy {
@@ -100,14 +100,25 @@ static bool endless(const struct copy *k, int64_t turns)
 	return turns > BEGIN_AGAIN_MAX * (int64_t)(k->all / TURN_PAGES + 64);
 }
 
+/* The disk is the writer's as long as it was ours. */
+static enum rc flush(struct cx *cx, int fd)
+{
+	int64_t begun = db_tick();
+
+	if (fdatasync(fd) != 0)
+		return fail(cx, errno == ENOSPC || errno == EDQUOT ? RC_FULL : RC_IO, "cannot copy the store: %s", strerror(errno));
+	usleep((useconds_t)(db_tick() - begun) * 1000);
+	return RC_OK;
+}
+
 static enum rc turns(struct cx *cx, struct db *db, struct copy *k, int fd, db_copy_fn *told, void *arg)
 {
 	enum rc rc = RC_OK;
 
 	for (int64_t n = 1; rc == RC_OK && !k->done; n++) {
 		rc = writer_turn(cx, db, turn, k);
-		if (rc == RC_OK && n % FLUSH_TURNS == 0 && fdatasync(fd) != 0)
-			rc = fail(cx, errno == ENOSPC || errno == EDQUOT ? RC_FULL : RC_IO, "cannot copy the store: %s", strerror(errno));
+		if (rc == RC_OK && n % FLUSH_TURNS == 0)
+			rc = flush(cx, fd);
 		if (rc == RC_OK && told && !told(arg, (int64_t)(k->all - k->left) * 4096, (int64_t)k->all * 4096))
 			rc = fail(cx, RC_UNAVAILABLE, "the copy was ended before it was whole");
 		if (rc == RC_OK && !k->done && endless(k, n))

@@ -284,6 +284,12 @@ int64_t db_sequence(struct db_conn *c, const char *name)
 		" ON CONFLICT (name) DO UPDATE SET value = sequence.value + 1 RETURNING value", "s", name);
 }
 
+void db_sequence_jump(struct db_conn *c, const char *name, int64_t past)
+{
+	db_run(c, "INSERT INTO sequence (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value ="
+	       " CASE WHEN sequence.value + 1000000 > ?2 THEN sequence.value + 1000000 ELSE ?2 END", "si", name, past);
+}
+
 /* ---- columns --------------------------------------------------------------------------------------- */
 
 /* False where there is no value: no row, NULL, or (an error that must not look like NULL) no memory. */

@@ -291,3 +291,8 @@ enum rc migrate_run(struct cx *cx, struct db *db, int *ret_applied)
 {
 	return migrate_files(cx, db, embed_files, ret_applied);
 }
+
+int64_t migrate_newest(struct db_conn *c)
+{
+	return db_number(c, 0, "SELECT MAX(number) FROM migration", "");
+}

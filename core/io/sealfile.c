@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define PIECE (64 * 1024)
+#define FLUSH (4 * 1024 * 1024)	/* so much waits for the disk at most: whoever syncs beside us would wait for all of it */
 #define SEAL crypto_secretstream_xchacha20poly1305_ABYTES
 #define STREAM_HEAD crypto_secretstream_xchacha20poly1305_HEADERBYTES
 #define MASTER_ID (VAULT_KEY_ID_MAX - 1)
@@ -91,6 +92,8 @@ static enum rc put(struct cx *cx, struct sealfile *f, const uint8_t *bytes, size
 		at += (size_t)done;
 	}
 	crypto_hash_sha256_update(&f->hash, bytes, n);
+	if (f->bytes / FLUSH != (f->bytes + (int64_t)n) / FLUSH && fdatasync(f->fd) != 0)
+		return io_fail(cx, f, errno);
 	f->bytes += (int64_t)n;
 	return RC_OK;
 }

@@ -25,7 +25,6 @@
 
 #define BATCH 200
 #define EPOCHS 1000		/* of the servers that ran since */
-#define NUMBERS 1000000
 #define REASON "restored"
 #define ERROR "{\"code\":\"platform_unavailable\",\"message\":\"The server was restored from a backup; whether this was published since" \
 	" the backup is not known.\",\"retryable\":false}"
@@ -158,8 +157,7 @@ static enum rc rest_write(struct cx *cx, struct db_conn *c, void *arg)
 {
 	struct rest *r = arg;
 
-	db_run(c, "INSERT INTO sequence (name, value) VALUES ('event', ?1) ON CONFLICT (name) DO UPDATE SET value ="
-	       " CASE WHEN sequence.value + ?2 > ?1 THEN sequence.value + ?2 ELSE ?1 END", "ii", r->now, (int64_t)NUMBERS);
+	db_sequence_jump(c, "event", r->now);
 	edits(c, r->now);
 	r->done->sessions = db_run(c, "UPDATE connect_session SET expires_at = ?1, state_mac = NULL WHERE status IN ('pending', 'opened',"
 				   " 'authorizing', 'selecting') AND expires_at > ?1", "i", r->now);
