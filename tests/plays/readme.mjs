@@ -124,7 +124,8 @@ for (const block of blocks.slice(1)) {
 test('the revoked key is revoked, the backup is a store, the new platform is there', async () => {
 	const list = await server.command('key', 'list');
 	assert.match(list, new RegExp(`${spare.id}.*revoked`));
-	assert.equal(readFileSync(join(backup, 'mypostshare.db')).subarray(0, 15).toString(), 'SQLite format 3');
+	assert.equal(JSON.parse(readFileSync(join(backup, 'backup-1/manifest.json'))).manifest.format, 1);
+	assert.ok(existsSync(join(server.folder, 'var/aside/mypostshare.db')));
 	assert.ok((await org.test.get('/v1/platforms')).json.data.some((one) => one.id === 'example'));
 });
 
