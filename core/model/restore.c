@@ -27,7 +27,11 @@
 #define PIECE (64 * 1024)
 #define BATCH 200
 
-struct keyrow { char id[ID_MAX], organization[ID_MAX], end_user[ID_MAX], master[VAULT_KEY_ID_MAX]; uint8_t wrapped[VAULT_WRAPPED]; int64_t at; };
+struct keyrow {
+	char id[ID_MAX], organization[ID_MAX], end_user[ID_MAX], master[VAULT_KEY_ID_MAX];
+	uint8_t wrapped[VAULT_WRAPPED];
+	int64_t at;
+};
 
 struct restoring {
 	const struct conf *conf;

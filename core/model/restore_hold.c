@@ -33,7 +33,8 @@ struct held { const char *id, *post_id, *organization_id, *state; };
 
 static struct stmt *may_be_out(struct db_conn *c, int64_t now)
 {
-	return db_query(c, "SELECT id, post_id, organization_id, state FROM delivery WHERE state IN ('processing', 'committing', 'awaiting_platform')"
+	return db_query(c, "SELECT id, post_id, organization_id, state FROM delivery"
+		" WHERE state IN ('processing', 'committing', 'awaiting_platform')"
 		" OR (state = 'queued' AND (claimed_at IS NOT NULL OR due_at <= ?1))"
 		" OR (state = 'blocked' AND (reason <> '" REASON "' OR scheduled_at <= ?1)) LIMIT 200", "i", now);
 }
@@ -68,8 +69,8 @@ static int list(struct stmt *s, struct arena *a, struct held *ret)
 static void hold_unconfirmed(struct db_conn *c, const struct held *d, int64_t now)
 {
 	if (!text_eq(d->state, "awaiting_platform"))
-		db_run(c, "DELETE FROM operation WHERE delivery_id = ?1 AND organization_id = ?2 AND kind = 'publish' AND (intent IS NULL OR event <> 'lost')",
-		       "ss", d->id, d->organization_id);
+		db_run(c, "DELETE FROM operation WHERE delivery_id = ?1 AND organization_id = ?2 AND kind = 'publish'"
+		       " AND (intent IS NULL OR event <> 'lost')", "ss", d->id, d->organization_id);
 	db_run(c, "UPDATE operation SET resent = 1 WHERE delivery_id = ?1 AND organization_id = ?2 AND kind = 'publish'", "ss", d->id,
 	       d->organization_id);
 	db_run(c, "UPDATE delivery SET state = 'unconfirmed', reason = '" REASON "', deadline_at = ?4, overdue = 0, looks = 0, absents = 0,"
@@ -130,8 +131,8 @@ static enum rc deliveries(struct cx *cx, struct db *db, int64_t now, struct back
 
 /* ---- edits ----------------------------------------------------------------------------------------- */
 
-#define EDIT_ERROR "{\"code\":\"edit_outcome_unknown\",\"message\":\"The server was restored from a backup while the edit was under way.\"," \
-	"\"retryable\":true}"
+#define EDIT_ERROR "{\"code\":\"edit_outcome_unknown\"," \
+	"\"message\":\"The server was restored from a backup while the edit was under way.\",\"retryable\":true}"
 
 static void edits(struct db_conn *c, int64_t now)
 {
@@ -141,8 +142,8 @@ static void edits(struct db_conn *c, int64_t now)
 
 	arena_init(&a, 1u << 20);
 	do {
-		n = list(db_query(c, "UPDATE operation SET status = 'failed', error = ?1, intent = NULL, intent_class = NULL, due_at = NULL, updated_at = ?2"
-			" WHERE id IN (SELECT id FROM operation WHERE status = 'running' AND kind = 'edit' LIMIT 200)"
+		n = list(db_query(c, "UPDATE operation SET status = 'failed', error = ?1, intent = NULL, intent_class = NULL,"
+			" due_at = NULL, updated_at = ?2 WHERE id IN (SELECT id FROM operation WHERE status = 'running' AND kind = 'edit' LIMIT 200)"
 			" RETURNING delivery_id, id, organization_id, kind", "si", EDIT_ERROR, now), &a, found);
 		for (int i = 0; i < n; i++)
 			delivery_edit_failed(c, found[i].id, found[i].organization_id, EDIT_ERROR, true, now);
@@ -159,10 +160,10 @@ static enum rc rest_write(struct cx *cx, struct db_conn *c, void *arg)
 
 	db_sequence_jump(c, "event", r->now);
 	edits(c, r->now);
-	r->done->sessions = db_run(c, "UPDATE connect_session SET expires_at = ?1, state_mac = NULL WHERE status IN ('pending', 'opened',"
-				   " 'authorizing', 'selecting') AND expires_at > ?1", "i", r->now);
-	r->done->operations = db_run(c, "UPDATE operation SET status = 'failed', error = ?2, intent = NULL, intent_class = NULL, due_at = NULL,"
-				     " updated_at = ?1 WHERE status = 'running' AND connect_session_id IS NOT NULL", "is", r->now, ERROR);
+	r->done->sessions = db_run(c, "UPDATE connect_session SET expires_at = ?1, state_mac = NULL"
+				   " WHERE status IN ('pending', 'opened', 'authorizing', 'selecting') AND expires_at > ?1", "i", r->now);
+	r->done->operations = db_run(c, "UPDATE operation SET status = 'failed', error = ?2, intent = NULL, intent_class = NULL,"
+				     " due_at = NULL, updated_at = ?1 WHERE status = 'running' AND connect_session_id IS NOT NULL", "is", r->now, ERROR);
 	db_run(c, "UPDATE server SET epoch = epoch + ?1, stopped_at = NULL WHERE id = 'engine'", "i", (int64_t)EPOCHS);
 	return db_fail(cx, c);
 }

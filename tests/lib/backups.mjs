@@ -40,7 +40,8 @@ export class Backups {
 	aside() {
 		const to = join(this.folder, `aside-${++this.number}`);
 		mkdirSync(to);
-		for (const name of readdirSync(this.data).filter((one) => one.startsWith('mypostshare.db'))) renameSync(join(this.data, name), join(to, name));
+		const names = readdirSync(this.data).filter((one) => one.startsWith('mypostshare.db'));
+		for (const name of names) renameSync(join(this.data, name), join(to, name));
 		return to;
 	}
 	get empty() { return !existsSync(join(this.data, 'mypostshare.db')) && !existsSync(join(this.data, 'restore')); }

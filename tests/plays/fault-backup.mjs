@@ -19,7 +19,9 @@ const STORE_MB = process.env.TEST_LONG ? 1000 : 200, CLIENTS = 6, HOUR = 3_600_0
 
 const sandbox = await startSandbox();
 after(() => sandbox.stop());
-const server = await startServer({ sandbox, ini: { sandbox: { settle_ms: 500 }, engine: { request_timeout_ms: 1500 }, server: { key_per_minute: 0, address_per_minute: 0 } } });
+const server = await startServer({ sandbox, ini: {
+	sandbox: { settle_ms: 500 }, engine: { request_timeout_ms: 1500 }, server: { key_per_minute: 0, address_per_minute: 0 },
+} });
 after(() => server.stop('SIGKILL'));
 const backups = new Backups(server);
 after(() => backups.remove());
@@ -89,7 +91,8 @@ test(`F11 a backup of ${STORE_MB} MB under load: it is made, and accepting posts
 	const ms = Date.now() - began, count = during.took.length;
 	await during.stop();
 	const p99 = [before, during].map(({ took }) => quantile(took, 0.99));
-	console.log(`# backup of ${STORE_MB} MB in ${ms} ms; accepting meanwhile: ${count} posts, p99 ${p99[1].toFixed(1)} ms; alone ${p99[0].toFixed(1)} ms`);
+	console.log(`# backup of ${STORE_MB} MB in ${ms} ms; accepting meanwhile: ${count} posts, p99 ${p99[1].toFixed(1)} ms,`
+		+ ` alone ${p99[0].toFixed(1)} ms`);
 	assert.ok(count > 20, 'nothing was accepted meanwhile');
 	assert.ok(p99[1] < Math.max(10 * p99[0], 1000), `p99 is ${p99[1]} ms during a backup and ${p99[0]} ms without`);
 	promised = [...before.made, ...during.made.filter(({ at }) => at < began)];
@@ -111,7 +114,7 @@ test('F11 the copy passes the check, and has every 2xx that came before it began
 	backups.look((store) => {
 		assert.equal(store.prepare('PRAGMA integrity_check').get().integrity_check, 'ok');
 		const has = store.prepare('SELECT text FROM post WHERE id = ?');
-		for (const { id, text } of promised) assert.equal(has.get(id)?.text, text, `${text} was answered before the backup began and is not in it`);
+		for (const { id, text } of promised) assert.equal(has.get(id)?.text, text, `${text} had its 2xx before the backup began`);
 	});
 	// the rest goes on with a small store
 	backups.look((store) => { store.exec("DELETE FROM idempotency WHERE key LIKE 'grown %'; VACUUM"); });
@@ -129,7 +132,8 @@ test('F11 what was published after the backup is not published again', async () 
 	await pause(true);
 	const paused = await post('paused at the backup', 'ada');
 	await rests(paused, 'blocked');
-	const family = await post('parent of the thread', 'ben', { mode: 'schedule', scheduledAt: in_ms(5000), thread: [{ text: 'child of the thread' }] });
+	const thread = [{ text: 'child of the thread' }];
+	const family = await post('parent of the thread', 'ben', { mode: 'schedule', scheduledAt: in_ms(5000), thread });
 	future.early = await later('for tomorrow, but published now', 'ben', 24 * HOUR);
 	future.canceled = await later('for tomorrow, but canceled', 'ben', 24 * HOUR);
 	future.plain = await later('for tomorrow', 'ben', 24 * HOUR);
@@ -152,7 +156,10 @@ test('F11 what was published after the backup is not published again', async () 
 		assert.equal(status, 'needs_attention');
 		for (const one of deliveries) assert.deepEqual([one.status, one.statusReason], ['unconfirmed', 'restored'], JSON.stringify(one));
 	}
-	for (const id of Object.values(future)) assert.deepEqual([(await read(id)).deliveries[0].status, (await read(id)).deliveries[0].statusReason], ['blocked', 'restored']);
+	for (const id of Object.values(future)) {
+		const [one] = (await read(id)).deliveries;
+		assert.deepEqual([one.status, one.statusReason], ['blocked', 'restored']);
+	}
 	const events = (await org.test.get('/v1/events?limit=200&after=1000000000000')).json.data;
 	assert.ok(events.filter(({ type }) => type === 'delivery.unconfirmed').length >= 7, 'held back without an event');
 	for (const id of all) {		// asking the platform again sends nothing either
@@ -160,11 +167,12 @@ test('F11 what was published after the backup is not published again', async () 
 	}
 	await server.restart('SIGKILL');
 	await sleep(4000);
-	assert.deepEqual((await sandbox.ledger()).map(({ sequence }) => sequence), ledger.map(({ sequence }) => sequence), 'something was published twice');
+	assert.deepEqual(await sandbox.ledger(), ledger, 'something was published twice');
 
 	// a person decides; a child whose parent is confirmed is not sent by that
 	const [parent, child] = (await read(family)).deliveries;
-	const said_so = await org.test.post(`/v1/deliveries/${parent.id}/resolve`, { outcome: 'published', remotePostId: ledger.find(({ text }) => text === 'parent of the thread').post_id });
+	const { post_id: remotePostId } = ledger.find(({ text }) => text === 'parent of the thread');
+	const said_so = await org.test.post(`/v1/deliveries/${parent.id}/resolve`, { outcome: 'published', remotePostId });
 	assert.ok(said_so.status < 300, said_so.text);
 	await sleep(1500);
 	assert.equal((await read(family)).deliveries.find(({ id }) => id === child.id).status, 'unconfirmed');
