@@ -8,6 +8,7 @@
 #include "core/base/text.h"
 #include "core/base/zone.h"
 #include "core/model/enduser.h"
+#include "core/model/post_write.h"
 
 #define LIST_BYTES (4u << 20)		/* a page ends early before the answer's ceiling of 8 MiB is near */
 
@@ -17,11 +18,12 @@ struct filter {
 	bool nothing;			/* an end user that does not exist has no posts */
 };
 
-#define LIST "SELECT id, tags FROM post WHERE organization_id = ?1 AND app_id = ?2 AND live = ?3 AND id < ?4" \
+#define LIST "SELECT " POST_COLUMNS " FROM post WHERE organization_id = ?1 AND app_id = ?2 AND live = ?3 AND id < ?4" \
 	" AND (?5 IS NULL OR end_user_id = ?5) AND (?6 IS NULL OR scheduled_at >= ?6) AND (?7 IS NULL OR scheduled_at < ?7)" \
 	" AND (?8 IS NULL OR created_at >= ?8) AND (?9 IS NULL OR created_at < ?9)" \
 	" AND (?10 IS NULL OR EXISTS (SELECT 1 FROM delivery d WHERE d.post_id = post.id AND d.platform = ?10))" \
 	" AND (?11 IS NULL OR EXISTS (SELECT 1 FROM delivery d WHERE d.post_id = post.id AND d.connection_id = ?11))"
+#define TAGS 10		/* of POST_COLUMNS */
 #define LIST_TYPES "ssissoooossss"
 
 /* The newest first.  Each of the three has an index of its own. */
@@ -84,7 +86,7 @@ static bool has_tag(struct api_request *r, const char *tags, const char *tag)
 static bool next_row(struct api_request *r, struct stmt *s, const struct filter *f)
 {
 	while (!f->nothing && db_next(s))
-		if (f->tag == NULL || has_tag(r, db_text(s, 1), f->tag))
+		if (f->tag == NULL || has_tag(r, db_text(s, TAGS), f->tag))
 			return true;
 	return false;
 }
@@ -106,10 +108,9 @@ enum rc post_list(struct api_request *r)
 	STMT_AUTO struct stmt *s = list(c, &r->identity.owner, &f);
 	page_begin(r);
 	while (rc == RC_OK && page_more(&p) && r->answer->body->len < LIST_BYTES && next_row(r, s, &f)) {
-		page_row(&p, db_text(s, 0));
-		rc = post_load(r->cx, c, db_text(s, 0), &r->identity.owner, r->arena, &row);
-		if (rc == RC_OK)
-			rc = post_read_write(r->cx, c, r, &row, NULL);
+		post_row(s, &r->identity.owner, &row);
+		page_row(&p, row.id);
+		rc = post_read_write(r->cx, c, r, &row, NULL);
 	}
 	if (rc != RC_OK)
 		return rc;

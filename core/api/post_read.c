@@ -193,8 +193,29 @@ static void delivery_row(struct db_conn *c, struct api_request *r, struct stmt *
 	jsonw_object_end(r->w);
 }
 
+/* False if one of them has children: these stand in an order of their own.  Most posts have none. */
+static bool write_roots(struct db_conn *c, struct api_request *r, const char *post_id, bool attempts)
+{
+	STMT_AUTO struct stmt *s = db_query(c, DELIVERY " WHERE post_id = ?1 AND organization_id = ?2 ORDER BY ordinal", "ss", post_id,
+					    r->identity.owner.organization_id);
+
+	while (db_next(s)) {
+		if (!db_null(s, 2))
+			return false;
+		delivery_row(c, r, s, attempts);
+	}
+	return true;
+}
+
 void post_read_deliveries(struct db_conn *c, struct api_request *r, const char *post_id, bool attempts)
 {
+	struct jsonw before = *r->w;
+	size_t mark = r->w->out->len;
+
+	if (write_roots(c, r, post_id, attempts))
+		return;
+	buf_cut(r->w->out, mark);
+	*r->w = before;
 	STMT_AUTO struct stmt *s = db_query(c, POST_TREE DELIVERY " JOIN tree ON tree.delivery = delivery.id WHERE organization_id = ?2"
 					    " ORDER BY " POST_TREE_ORDER, "ss", post_id, r->identity.owner.organization_id);
 
@@ -211,14 +232,6 @@ void post_read_one_delivery(struct db_conn *c, struct api_request *r, const char
 }
 
 /* ---- posts ------------------------------------------------------------------------------------------ */
-
-static const char *external_user(struct db_conn *c, struct api_request *r, const char *end_user_id)
-{
-	STMT_AUTO struct stmt *s = db_query(c, "SELECT external_id FROM end_user WHERE id = ?1 AND organization_id = ?2", "ss", end_user_id,
-					    r->identity.owner.organization_id);
-
-	return db_next(s) ? db_dup(s, 0, r->arena) : NULL;
-}
 
 static void local_time(struct api_request *r, const struct post *p)
 {
@@ -265,16 +278,28 @@ static void results(struct api_request *r, const struct post_act *act)
 	jsonw_array_end(r->w);
 }
 
+static const char *const content_names[] = {"link", "media", "thread", "firstComment", NULL};
+
+/* False is certain: a name stands as it is or with an escape. */
+static bool may_have_content(const char *body)
+{
+	for (int i = 0; content_names[i] != NULL; i++)
+		if (strstr(body, content_names[i]) != NULL)
+			return true;
+	return strchr(body, '\\') != NULL;
+}
+
 /* As it was asked for, with ids in the place of addresses. */
 static void content_members(struct api_request *r, const struct post *p)
 {
-	static const char *const names[] = {"link", "media", "thread", "firstComment", NULL};
+	const char *const *names = content_names;
 	struct jv body = {0};
 	struct cx cx;
 	size_t n;
 
 	cx_init(&cx, r->id);
-	json_parse(&cx, r->arena, p->body, strlen(p->body), &body);
+	if (may_have_content(p->body))
+		json_parse(&cx, r->arena, p->body, strlen(p->body), &body);
 	for (int i = 0; names[i] != NULL; i++) {
 		const char *value = json_raw(json_get(body, names[i]), &n);
 
@@ -282,7 +307,7 @@ static void content_members(struct api_request *r, const struct post *p)
 	}
 }
 
-static void post_members(struct db_conn *c, struct api_request *r, const struct post *p)
+static void post_members(struct api_request *r, const struct post *p)
 {
 	jsonw_text(r->w, "id", p->id);
 	jsonw_text(r->w, "status", p->status);
@@ -290,7 +315,7 @@ static void post_members(struct db_conn *c, struct api_request *r, const struct 
 	jsonw_bool(r->w, "livemode", p->owner.live == 1);
 	jsonw_text(r->w, "externalPostId", p->external_post_id);
 	jsonw_text(r->w, "endUserId", p->end_user_id);
-	jsonw_text(r->w, "externalUserId", p->end_user_id ? external_user(c, r, p->end_user_id) : NULL);
+	jsonw_text(r->w, "externalUserId", p->external_user_id);
 	jsonw_text(r->w, "text", p->text);
 	content_members(r, p);
 	local_time(r, p);
@@ -304,7 +329,7 @@ static void post_members(struct db_conn *c, struct api_request *r, const struct 
 enum rc post_read_write(struct cx *cx, struct db_conn *c, struct api_request *r, const struct post *p, const struct post_read *extra)
 {
 	jsonw_object(r->w, NULL);
-	post_members(c, r, p);
+	post_members(r, p);
 	jsonw_array(r->w, "deliveries");
 	post_read_deliveries(c, r, p->id, extra && extra->attempts);
 	jsonw_array_end(r->w);

@@ -29,16 +29,13 @@ static bool give_up(struct buf *b)
 	return false;
 }
 
-/* Room for n more bytes and the NUL behind them. */
-static bool grow(struct buf *b, size_t n)
+bool buf_enlarge(struct buf *b, size_t n)
 {
 	assert(b->max > 0);
 	if (b->failed)
 		return false;
 	if (n > b->max - b->len)
 		return give_up(b);
-	if (b->len + n < b->cap)
-		return true;
 	size_t cap = b->cap ? b->cap : FIRST;
 	while (cap <= b->len + n)
 		cap *= 2;
@@ -56,6 +53,11 @@ static bool grow(struct buf *b, size_t n)
 	b->cap = cap;
 	b->data[b->len] = '\0';
 	return true;
+}
+
+static bool grow(struct buf *b, size_t n)
+{
+	return buf_room(b, n) != NULL;
 }
 
 void buf_init(struct buf *b, size_t max)
@@ -83,21 +85,6 @@ void buf_reset(struct buf *b)
 		b->data[0] = '\0';
 }
 
-void *buf_room(struct buf *b, size_t n)
-{
-	return grow(b, n) ? b->data + b->len : NULL;
-}
-
-void buf_grew(struct buf *b, size_t n)
-{
-	if (b->failed)
-		return;
-	assert(n == 0 || b->len + n < b->cap);
-	b->len += n;
-	if (b->data)
-		b->data[b->len] = '\0';
-}
-
 void buf_add(struct buf *b, const void *bytes, size_t n)
 {
 	if (!grow(b, n))
@@ -110,11 +97,6 @@ void buf_add(struct buf *b, const void *bytes, size_t n)
 void buf_adds(struct buf *b, const char *text)
 {
 	buf_add(b, text, strlen(text));
-}
-
-void buf_addc(struct buf *b, char c)
-{
-	buf_add(b, &c, 1);
 }
 
 void buf_addv(struct buf *b, const char *fmt, va_list ap)

@@ -24,29 +24,74 @@ void jsonw_end(const struct jsonw *w)
 	assert(w->depth == 0);
 }
 
-static void quote(struct buf *out, const char *s, size_t n)
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+#define HAS_ZERO(v) (((v) - EACH(0x01)) & ~(v) & EACH(0x80))
+
+/* False is certain for one of these eight: control characters, what is not ASCII, the quote, the backslash. */
+static inline bool are_plain(uint64_t v)
+{
+	return ((v & EACH(0x80)) | ((v - EACH(0x20)) & ~v & EACH(0x80)) | HAS_ZERO(v ^ EACH('"')) | HAS_ZERO(v ^ EACH('\\'))) == 0;
+}
+
+static inline bool is_plain(char c)
+{
+	return c >= 0x20 && c != '"' && c != '\\';	/* char is signed: what is not ASCII is below 0 */
+}
+
+/* Copies what needs no escape, up to the first byte that does; returns how much.  Nearly every text is plain. */
+static size_t copy_plain(char *to, const char *s, size_t n)
+{
+	size_t i = 0;
+	for (uint64_t v; i + 8 <= n; i += 8) {
+		memcpy(&v, s + i, 8);
+		if (!are_plain(v))
+			break;
+		memcpy(to + i, &v, 8);
+	}
+	for (; i < n && is_plain(s[i]); i++)
+		to[i] = s[i];
+	return i;
+}
+
+/* One character that is not plain; returns its length. */
+static size_t add_special(struct buf *out, const char *s, size_t n)
 {
 	static const char hex[] = "0123456789abcdef";
 	static const char shorts[32] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
-	size_t plain = 0, len;
-	buf_addc(out, '"');
-	for (size_t i = 0; i < n; i += len) {
-		uint32_t c = 0;
-		len = utf8_next(s + i, n - i, &c);
-		if (len > 0 && c >= 0x20 && c != '"' && c != '\\')
-			continue;
-		buf_add(out, s + plain, i - plain);
-		if (len == 0) {
-			buf_adds(out, "\xEF\xBF\xBD");
-			len = 1;
-		} else if (c >= 0x20 || shorts[c]) {
-			buf_add(out, (char[]){'\\', c >= 0x20 ? (char)c : shorts[c]}, 2);
-		} else {
-			buf_add(out, (char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
-		}
-		plain = i + len;
+	uint32_t c = 0;
+	size_t len = utf8_next(s, n, &c);
+	if (len == 0) {
+		buf_adds(out, "\xEF\xBF\xBD");
+		return 1;
 	}
-	buf_add(out, s + plain, n - plain);
+	if (len > 1)
+		buf_add(out, s, len);
+	else if (c >= 0x20 || shorts[c])
+		buf_add(out, (char[]){'\\', c >= 0x20 ? (char)c : shorts[c]}, 2);
+	else
+		buf_add(out, (char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
+	return len;
+}
+
+static void quote(struct buf *out, const char *s, size_t n)
+{
+	char *to = buf_room(out, n + 2);
+	size_t i = 0, plain;
+	if (!to)
+		return;
+	*to++ = '"';
+	buf_grew(out, 1);
+	for (;;) {
+		plain = copy_plain(to, s + i, n - i);
+		buf_grew(out, plain);
+		i += plain;
+		if (i == n)
+			break;
+		i += add_special(out, s + i, n - i);
+		to = buf_room(out, n - i + 1);
+		if (!to)
+			return;
+	}
 	buf_addc(out, '"');
 }
 
@@ -119,8 +164,15 @@ void jsonw_text(struct jsonw *w, const char *key, const char *text)
 
 void jsonw_int(struct jsonw *w, const char *key, int64_t value)
 {
+	char digits[20], *at = digits + sizeof digits;
+	uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+	do
+		*--at = (char)('0' + left % 10);
+	while ((left /= 10) > 0);
 	lead(w, key);
-	buf_addf(w->out, "%lld", (long long)value);
+	if (value < 0)
+		buf_addc(w->out, '-');
+	buf_add(w->out, at, (size_t)(digits + sizeof digits - at));
 }
 
 void jsonw_bool(struct jsonw *w, const char *key, bool value)
@@ -143,7 +195,7 @@ void jsonw_time(struct jsonw *w, const char *key, int64_t ms)
 		return;
 	}
 	clock_text(ms, text);
-	jsonw_text(w, key, text);
+	jsonw_textn(w, key, text, CLOCK_TEXT - 1);
 }
 
 void jsonw_raw(struct jsonw *w, const char *key, const char *json, size_t len)

@@ -11,6 +11,7 @@
  */
 #include "core/io/vault.h"
 
+#include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -154,6 +155,48 @@ static void wrapping_write(struct buf *b, const char *master_id)
 	field(b, master_id);
 }
 
+/* ---- places of open data keys ---------------------------------------------------------------------- */
+
+/*
+ * A key is open for as long as it takes to seal or open a few values, several thousand times a second.  Locked memory
+ * of its own for each would be mapped, locked and unmapped each time, which stops every thread of the process; so the
+ * places are kept, never what lay in them: a key is wiped when it is dropped, and opened anew by the next one.
+ */
+#define PLACES 64
+
+static struct { pthread_mutex_t lock; struct vault_key *keys; uint64_t taken; } places = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static struct vault_key *place_take(void)
+{
+	struct vault_key *k = NULL;
+
+	pthread_mutex_lock(&places.lock);
+	if (places.keys == NULL)
+		places.keys = locked(PLACES * sizeof *k);
+	if (places.taken != UINT64_MAX) {
+		int at = __builtin_ctzll(~places.taken);
+
+		places.taken |= UINT64_C(1) << at;
+		k = &places.keys[at];
+	}
+	pthread_mutex_unlock(&places.lock);
+	return k ? k : locked(sizeof *k);
+}
+
+static void place_give(struct vault_key *k)
+{
+	uintptr_t first = (uintptr_t)places.keys, at = (uintptr_t)k;	/* as numbers: k may lie in a block of its own */
+
+	if (at < first || at >= first + PLACES * sizeof *k) {
+		sodium_free(k);		/* wipes */
+		return;
+	}
+	sodium_memzero(k, sizeof *k);
+	pthread_mutex_lock(&places.lock);
+	places.taken &= ~(UINT64_C(1) << (at - first) / sizeof *k);
+	pthread_mutex_unlock(&places.lock);
+}
+
 /* ---- data keys ------------------------------------------------------------------------------------- */
 
 enum rc vault_key_wrap(struct cx *cx, const struct vault *v, const struct vault_key *k, uint8_t wrapped[VAULT_WRAPPED])
@@ -171,7 +214,7 @@ enum rc vault_key_wrap(struct cx *cx, const struct vault *v, const struct vault_
 
 enum rc vault_key_new(struct cx *cx, struct vault *v, uint8_t wrapped[VAULT_WRAPPED], struct vault_key **ret)
 {
-	struct vault_key *k = locked(sizeof *k);
+	struct vault_key *k = place_take();
 	enum rc rc;
 
 	randombytes_buf(k->bytes, sizeof k->bytes);
@@ -180,7 +223,6 @@ enum rc vault_key_new(struct cx *cx, struct vault *v, uint8_t wrapped[VAULT_WRAP
 		vault_key_drop(k);
 		return rc;
 	}
-	sodium_mprotect_readonly(k);
 	*ret = k;
 	return RC_OK;
 }
@@ -204,21 +246,21 @@ enum rc vault_key_open(struct cx *cx, struct vault *v, const char *master_id, co
 		return fail(cx, RC_CORRUPT, "a wrapped data key has %zu bytes instead of %d", n, VAULT_WRAPPED);
 
 	BUF_AUTO struct buf ad;
-	struct vault_key *k = locked(sizeof *k);
+	struct vault_key *k = place_take();
 	wrapping_write(&ad, m->id);
 	if (!buf_ok(&ad) || crypto_aead_xchacha20poly1305_ietf_decrypt(k->bytes, NULL, NULL, wrapped + NONCE_BYTES,
 			n - NONCE_BYTES, (const uint8_t *)ad.data, ad.len, wrapped, m->bytes) != 0) {
 		vault_key_drop(k);
 		return fail(cx, RC_CORRUPT, "a data key does not unwrap with its master key %s: the stored bytes were changed", m->id);
 	}
-	sodium_mprotect_readonly(k);
 	*ret = k;
 	return RC_OK;
 }
 
 void vault_key_drop(struct vault_key *k)
 {
-	sodium_free(k);		/* wipes; NULL is nothing */
+	if (k != NULL)
+		place_give(k);
 }
 
 void vault_key_drop_auto(struct vault_key **k)

@@ -172,28 +172,38 @@ enum rc post_create(struct cx *cx, struct db_conn *c, struct post_new *p, int64_
 
 /* ---- load ------------------------------------------------------------------------------------------- */
 
-enum rc post_load(struct cx *cx, struct db_conn *c, const char *id, const struct owner *o, struct arena *a, struct post *ret)
+void post_row(struct stmt *s, const struct owner *o, struct post *ret)
 {
-	STMT_AUTO struct stmt *s = db_query(c,
-		"SELECT id, end_user_id, external_post_id, status, mode, text, body, wall_text, zone, on_missed, tags, metadata,"
-		" scheduled_at, max_late_ms, stop_on_failure, content_version, created_at, updated_at"
-		" FROM post WHERE id = ?1 AND organization_id = ?2 AND app_id = ?3 AND live = ?4", "sssi", id, o->organization_id, o->app_id, o->live);
 	const char **texts[] = {
 		&ret->id, &ret->end_user_id, &ret->external_post_id, &ret->status, &ret->mode, &ret->text, &ret->body, &ret->wall_text,
-		&ret->zone, &ret->on_missed, &ret->tags, &ret->metadata,
+		&ret->zone, &ret->on_missed, &ret->tags, &ret->metadata, &ret->external_user_id,
 	};
 	int64_t *numbers[] = {
 		&ret->scheduled_at, &ret->max_late_ms, &ret->stop_on_failure, &ret->content_version, &ret->created_at, &ret->updated_at,
 	};
 	int column = 0;
 
-	if (!db_next(s))
-		return db_rc(c) != RC_OK ? db_fail(cx, c) : fail_code(cx, RC_NOT_FOUND, "post_not_found", NULL, "There is no such post.");
 	ret->owner = *o;
 	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-		*texts[i] = db_dup(s, column++, a);
+		*texts[i] = db_text(s, column++);
 	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
 		*numbers[i] = db_int(s, column++);
+}
+
+enum rc post_load(struct cx *cx, struct db_conn *c, const char *id, const struct owner *o, struct arena *a, struct post *ret)
+{
+	STMT_AUTO struct stmt *s = db_query(c, "SELECT " POST_COLUMNS " FROM post WHERE id = ?1 AND organization_id = ?2 AND app_id = ?3"
+					    " AND live = ?4", "sssi", id, o->organization_id, o->app_id, o->live);
+	const char **texts[] = {
+		&ret->id, &ret->end_user_id, &ret->external_post_id, &ret->status, &ret->mode, &ret->text, &ret->body, &ret->wall_text,
+		&ret->zone, &ret->on_missed, &ret->tags, &ret->metadata, &ret->external_user_id,
+	};
+
+	if (!db_next(s))
+		return db_rc(c) != RC_OK ? db_fail(cx, c) : fail_code(cx, RC_NOT_FOUND, "post_not_found", NULL, "There is no such post.");
+	post_row(s, o, ret);
+	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+		*texts[i] = arena_text(a, *texts[i]);
 	return RC_OK;
 }
 

@@ -66,8 +66,15 @@ enum rc post_create(struct cx *cx, struct db_conn *c, struct post_new *p, int64_
 struct post {
 	struct owner owner;
 	const char *id, *end_user_id, *external_post_id, *status, *mode, *text, *body, *wall_text, *zone, *on_missed, *tags, *metadata;
+	const char *external_user_id;
 	int64_t scheduled_at, max_late_ms, stop_on_failure, content_version, created_at, updated_at;
 };
+/* The columns that post_row reads, from a table post. */
+#define POST_COLUMNS "id, end_user_id, external_post_id, status, mode, text, body, wall_text, zone, on_missed, tags, metadata," \
+	" (SELECT external_id FROM end_user WHERE end_user.id = post.end_user_id AND end_user.organization_id = post.organization_id)," \
+	" scheduled_at, max_late_ms, stop_on_failure, content_version, created_at, updated_at"
+/* Its texts live as long as the statement stands on this row. */
+void post_row(struct stmt *s, const struct owner *o, struct post *ret);
 enum rc post_load(struct cx *cx, struct db_conn *c, const char *id, const struct owner *o, struct arena *a, struct post *ret);
 
 /*

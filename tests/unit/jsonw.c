@@ -90,6 +90,49 @@ TEST(every_byte_comes_back_through_the_reader)
 	}
 }
 
+/* One byte of every kind at every place of texts around the eight bytes that are looked at together. */
+TEST(finds_what_is_to_be_escaped_at_every_place)
+{
+	static const struct { char c; const char *json; } kinds[] = {
+		{'"', "\\\""}, {'\\', "\\\\"}, {'\n', "\\n"}, {'\x1f', "\\u001f"}, {'\0', "\\u0000"}, {'\xFF', "\xEF\xBF\xBD"}, {'\x7f', "\x7f"},
+		{' ', " "}, {'!', "!"}, {'#', "#"}, {'[', "["}, {']', "]"},
+	};
+	BUF_AUTO struct buf b;
+	char text[32], want[64];
+	struct jsonw w;
+
+	buf_init(&b, 4096);
+	for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++)
+		for (size_t n = 1; n < 20; n++)
+			for (size_t at = 0; at < n; at++) {
+				memset(text, 'x', n);
+				text[at] = kinds[k].c;
+				snprintf(want, sizeof want, "\"%.*s%s%.*s\"", (int)at, "xxxxxxxxxxxxxxxxxxxx", kinds[k].json, (int)(n - at - 1),
+					 "xxxxxxxxxxxxxxxxxxxx");
+				buf_reset(&b);
+				jsonw_init(&w, &b);
+				jsonw_textn(&w, NULL, text, n);
+				CHECK_STR(buf_text(&b), want);
+			}
+}
+
+TEST(writes_every_integer)
+{
+	static const struct { int64_t n; const char *json; } all[] = {
+		{0, "0"}, {9, "9"}, {10, "10"}, {-1, "-1"}, {INT64_MAX, "9223372036854775807"}, {INT64_MIN, "-9223372036854775808"},
+	};
+	BUF_AUTO struct buf b;
+	struct jsonw w;
+
+	buf_init(&b, 4096);
+	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+		buf_reset(&b);
+		jsonw_init(&w, &b);
+		jsonw_int(&w, NULL, all[i].n);
+		CHECK_STR(buf_text(&b), all[i].json);
+	}
+}
+
 TEST(a_full_buffer_is_told_by_the_buffer)
 {
 	BUF_AUTO struct buf b;

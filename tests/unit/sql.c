@@ -3,7 +3,7 @@
  * compares organization_id, unless it stands in the list of exceptions with its reason.
  *
  * The one thing to know: literals are read from the sources as the compiler would join them, macros of the same
- * file included.  Run it from the top of the tree.
+ * file and of the headers that it names included.  Run it from the top of the tree.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -206,6 +206,34 @@ static void keep(const char *file, const char *source, const char *at, const cha
 	count++;
 }
 
+static void load(const char *path, char *to, size_t size)
+{
+	FILE *f = fopen(path, "r");
+	size_t n;
+
+	CHECK_SAY(f != NULL, "%s cannot be read: run it from the top of the tree", path);
+	n = fread(to, 1, size - 1, f);
+	fclose(f);
+	CHECK(n < size - 1);
+	to[n] = '\0';
+}
+
+/* #include "core/...": the macros of that header; gives the end of the directive. */
+static const char *read_include(const char *s)
+{
+	static char header[200000];
+	const char *name = s + strspn(s, " \t\""), *end = name + strcspn(name, "\">\n");
+	char path[200];
+
+	if (strncmp(name, "core/", 5) != 0)
+		return end + 1;
+	snprintf(path, sizeof path, "%.*s", (int)(end - name), name);
+	load(path, header, sizeof header);
+	for (const char *at = strstr(header, "#define"); at != NULL; at = strstr(at, "#define"))
+		at = read_define(at + 7);
+	return end + 1;
+}
+
 static void read_source(const char *file, const char *source)
 {
 	static char text[TEXT_MAX];
@@ -219,6 +247,8 @@ static void read_source(const char *file, const char *source)
 			s = skip_comment(s);
 		} else if (strncmp(s, "#define", 7) == 0) {
 			s = read_define(s + 7);
+		} else if (strncmp(s, "#include", 8) == 0) {
+			s = read_include(s + 8);
 		} else if (*s == '\'') {
 			s += s[1] == '\\' ? 4 : 3;
 		} else if (*s == '"' || isalpha((unsigned char)*s) || *s == '_') {
@@ -235,15 +265,9 @@ static void read_source(const char *file, const char *source)
 
 static void read_file(const char *path)
 {
-	FILE *f = fopen(path, "r");
 	static char source[200000];
-	size_t n;
 
-	CHECK_SAY(f != NULL, "%s cannot be read: run it from the top of the tree", path);
-	n = fread(source, 1, sizeof source - 1, f);
-	fclose(f);
-	CHECK(n < sizeof source - 1);
-	source[n] = '\0';
+	load(path, source, sizeof source);
 	read_source(path, source);
 }
 

@@ -472,6 +472,42 @@ static const char *hex(const uint8_t bytes[32])
 	return out;
 }
 
+/* More than there are kept places for; each seals and opens for itself, and nothing of it stays where it lay. */
+TEST(many_keys_are_open_at_once_and_none_stays)
+{
+	static const struct vault_place at = {.table = "t", .row = "1", .column = "c", .organization = "o", .data_key = "k"};
+	struct vault_key *key[70], *again;
+	uint8_t wrapped[70][VAULT_WRAPPED], zero[32] = {0};
+	BUF_AUTO struct buf sealed, plain;
+	struct vault *v;
+
+	cx_init(&cx, "test");
+	CHECK(vault_open(&cx, path_of("many"), 1, &v) == RC_OK);
+	buf_init(&sealed, 4096);
+	buf_init(&plain, 4096);
+	for (int i = 0; i < 70; i++) {
+		CHECK(vault_key_new(&cx, v, wrapped[i], &key[i]) == RC_OK);
+		for (int k = 0; k < i; k++)
+			CHECK(key[k] != key[i] && memcmp(key[k], key[i], 32) != 0);
+	}
+	for (int i = 0; i < 70; i++) {
+		buf_reset(&sealed);
+		buf_reset(&plain);
+		CHECK(vault_seal(&cx, key[i], &at, "secret", 6, &sealed) == RC_OK);
+		CHECK(vault_key_open(&cx, v, vault_master_id(v), wrapped[i], VAULT_WRAPPED, &again) == RC_OK);
+		CHECK(memcmp(again, key[i], 32) == 0);
+		CHECK(vault_unseal(&cx, again, &at, sealed.data, sealed.len, &plain) == RC_OK && plain.len == 6);
+		vault_key_drop(again);
+	}
+	for (int i = 69; i >= 0; i--)
+		vault_key_drop(key[i]);
+	CHECK(memcmp(key[0], zero, 32) == 0);	/* its place is kept */
+	CHECK(vault_key_open(&cx, v, vault_master_id(v), wrapped[1], VAULT_WRAPPED, &again) == RC_OK);
+	vault_key_drop(again);
+	CHECK(memcmp(again, zero, 32) == 0);
+	vault_close(v);
+}
+
 TEST(published_vectors)
 {
 	uint8_t out[32];
