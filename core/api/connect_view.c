@@ -35,7 +35,7 @@ static bool cookie_ok(const char *text)
 
 void connect_cookie_set(struct connect_view *v)
 {
-	BUF_AUTO struct buf value;
+	BUF_AUTO struct buf value = {0};
 	uint8_t bytes[COOKIE_BYTES];
 	int64_t left = (v->s.expires_at - v->r->now) / 1000 + 600;
 

@@ -55,7 +55,7 @@ static void write_given(struct jsonw *w, struct jv given)
 static enum rc merge_options(const struct plan *k, const struct platform *p, struct jv stored, struct jv *ret)
 {
 	struct jv given = field_value(k->r, "options");
-	BUF_AUTO struct buf out;
+	BUF_AUTO struct buf out = {0};
 	struct jsonw w;
 
 	if (plan_given(given) && json_type(given) != JSON_OBJECT) {

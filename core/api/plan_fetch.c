@@ -138,7 +138,7 @@ static void copy(const struct fetching *f, struct jsonw *w, const char *key, str
 enum rc plan_fetch(struct api_request *r)
 {
 	struct fetching f = {.r = r, .until = clock_mono() + BUDGET_MS};
-	BUF_AUTO struct buf out;
+	BUF_AUTO struct buf out = {0};
 	struct jsonw w;
 	enum rc rc;
 

@@ -3,7 +3,8 @@
  *
  * data is always NUL-terminated at data[len] once anything was added; buf_text() is never NULL.  The first
  * failure (out of memory, over the ceiling) empties the buffer and sticks: later calls do nothing, and
- * buf_ok() tells at the end.  A zeroed struct is not valid: call buf_init.
+ * buf_ok() tells at the end.  A zeroed struct is not valid: call buf_init; but it may be freed, so where a function
+ * may return before that, a BUF_AUTO one begins as {0}.
  */
 #ifndef MPS_BASE_BUF_H
 #define MPS_BASE_BUF_H

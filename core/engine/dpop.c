@@ -162,7 +162,7 @@ static void write_claims(struct op *op, const char *method, const char *url, con
 
 const char *dpop_header(struct op *op, const char *method, const char *url, const struct buf *headers, struct buf *out)
 {
-	BUF_AUTO struct buf header, claims;
+	BUF_AUTO struct buf header = {0}, claims = {0};
 	SIGN_KEY_AUTO struct sign_key k;
 	char print[SIGN_THUMBPRINT];
 	struct cx cx;

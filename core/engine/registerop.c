@@ -32,7 +32,7 @@ bool register_complete(struct op *op)
 /* Results instance.NAME as an object of names and values. */
 static const char *facts_of(struct op *op)
 {
-	BUF_AUTO struct buf text;
+	BUF_AUTO struct buf text = {0};
 	struct jsonw w;
 
 	if (op->row.result == NULL)

@@ -210,7 +210,7 @@ static bool is_over(const struct op *op)
 
 void op_step(struct op *op, const char *event)
 {
-	BUF_AUTO struct buf frame;
+	BUF_AUTO struct buf frame = {0};
 
 	op->at = OP_STEPPING;
 	if (op->platform == NULL) {

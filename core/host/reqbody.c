@@ -59,12 +59,12 @@ static bool part_begin(struct mps_req *r, const char *name)
 	char hex[33];
 	struct buf text BUF_AUTO;
 
+	buf_init(&text, 1024);
 	if (!name || !name[0] || !header_value_ok(name) || strchr(name, '"')) {
 		req_bug(r, "multipart: \"%.60s\" is no name of a part", name ? name : "NULL");
 		return false;
 	}
 	if (r->kind == BODY_NONE) {
-		buf_init(&text, 1024);
 		buf_addf(&text, "boundary %.100s", r->op->seed);
 		crypto_hash_sha256(hash, (const unsigned char *)buf_text(&text), text.len);
 		sodium_bin2hex(hex, sizeof hex, hash, 16);

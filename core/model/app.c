@@ -36,7 +36,7 @@ struct stmt *app_list(struct db_conn *c, const char *organization_id, const char
 enum rc app_secret_renew(struct cx *cx, struct db_conn *c, struct vault *v, const struct app *app)
 {
 	DATA_KEY_AUTO struct data_key key = {.key = NULL};
-	BUF_AUTO struct buf sealed;
+	BUF_AUTO struct buf sealed = {0};
 	struct buf text;
 	uint8_t bytes[SECRET_BYTES];
 	enum rc rc = data_key_open(cx, c, v, app->organization_id, NULL, &key);

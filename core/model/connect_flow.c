@@ -133,7 +133,7 @@ static enum rc add_key(struct cx *cx, struct buf *bag)
 /* Who we are to the authorization server, for as long as its tokens live; what was entered, until there are tokens. */
 static const char *first_facts(const struct connect_start *p, struct arena *a)
 {
-	BUF_AUTO struct buf out;
+	BUF_AUTO struct buf out = {0};
 	struct jsonw w;
 
 	if (!p->oauth || (p->client_id == NULL && p->value_count == 0))

@@ -271,7 +271,7 @@ void limits_overlay(struct limits *l, const char *account, struct arena *a)
 
 static const char *list_json(const char *const *list, struct arena *a)
 {
-	BUF_AUTO struct buf out;
+	BUF_AUTO struct buf out = {0};
 	struct jsonw w;
 
 	if (list == NULL)

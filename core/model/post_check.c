@@ -146,7 +146,7 @@ static void rewrite(const struct limits *l, const char *s, struct buf *out)
 
 static size_t count_by(const struct limits *l, const struct counting *by, const char *text)
 {
-	BUF_AUTO struct buf out;
+	BUF_AUTO struct buf out = {0};
 
 	if (l->url_length == 0 && !l->mentions_local)
 		return by->count(text);

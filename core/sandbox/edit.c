@@ -53,7 +53,7 @@ static enum rc decide(struct cx *cx, struct db_conn *c, void *arg)
 
 static void answer(struct call *c, const struct job *j)
 {
-	BUF_AUTO struct buf url;
+	BUF_AUTO struct buf url = {0};
 	struct jsonw *w;
 
 	if (!j->there) {

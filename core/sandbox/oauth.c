@@ -161,7 +161,7 @@ static bool basic(struct call *c, const char *header, const char **ret_id, const
 	uint32_t bits = 0;
 	size_t len = 0;
 	int have = 0;
-	BUF_AUTO struct buf b;
+	BUF_AUTO struct buf b = {0};
 
 	for (size_t i = 0; i < n && header[i] != '='; i++) {
 		const char *at = strchr(digits, header[i]);

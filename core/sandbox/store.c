@@ -175,8 +175,8 @@ enum rc sandbox_store_reset(struct cx *cx, struct db_conn *c)
 		"DELETE FROM account", "DELETE FROM client", "DELETE FROM code", "DELETE FROM family", "DELETE FROM token",
 		"DELETE FROM post", "DELETE FROM edit", "DELETE FROM key_use", "DELETE FROM media", "DELETE FROM container",
 		"DELETE FROM late", "DELETE FROM magic_use", "DELETE FROM mark WHERE name <> 'ledger'",
-		"INSERT INTO mark (name, value) SELECT 'ledger', coalesce(max(sequence), 0) FROM ledger WHERE true"
-		" ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+		("INSERT INTO mark (name, value) SELECT 'ledger', coalesce(max(sequence), 0) FROM ledger WHERE true"
+		" ON CONFLICT (name) DO UPDATE SET value = excluded.value"),
 	};
 
 	for (size_t i = 0; i < sizeof forget / sizeof *forget; i++)

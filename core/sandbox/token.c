@@ -105,7 +105,7 @@ static void issue(struct db_conn *c, struct job *j, bool first)
 static bool verifier_ok(const char *verifier, const char *challenge)
 {
 	uint8_t h[32];
-	BUF_AUTO struct buf b;
+	BUF_AUTO struct buf b = {0};
 
 	if (!challenge[0])
 		return !verifier || !verifier[0];

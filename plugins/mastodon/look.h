@@ -168,6 +168,8 @@ static mps_next publish_listed(mps_op *op)
 		return *mps_get(op, "match") ? look_end(op) : mps_unknown(op);
 	mps_set(op, "pages", mps_number(op, pages + 1));
 	r = own_statuses(op, PAGE);
+	if (!r)
+		return mps_unknown(op);
 	mps_query(r, "max_id", in_list(op, count - 1, ".id"));
 	return mps_send(op, r, MPS_SAFE, "listed");
 }

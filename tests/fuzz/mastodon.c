@@ -1,0 +1,4 @@
+/* Mastodon against a hostile instance: see play.c. */
+#include "play.h"
+
+PLAY
