@@ -246,6 +246,14 @@ static int request_fill(struct web_request *r, struct web_conn *c, const struct 
 	return 0;
 }
 
+/* As the library decides, so that the answer says what will happen: 1.1 stays unless a Connection header does not ask for it. */
+static bool client_leaves(const struct web_request *r, const struct mg_request_info *info)
+{
+	const char *wish = web_header_in(r, "Connection");
+
+	return wish ? !strcasestr(wish, "keep-alive") : !info->http_version || strcmp(info->http_version, "1.1") != 0;
+}
+
 static void request_answer(struct web *w, struct web_request *r, struct web_answer *a)
 {
 	w->config.handle(w->config.arg, r, a);
@@ -279,7 +287,7 @@ static void request_run(struct web *w, struct mg_connection *mg, struct arena *a
 		mg_disable_connection_keep_alive(mg);
 		return;
 	}
-	a.close = a.close || c->taken < c->length || w->closing;
+	a.close = a.close || c->taken < c->length || w->closing || status || client_leaves(&r, mg_get_request_info(mg));
 	answer_send(mg, &a, r.method && !strcmp(r.method, "HEAD"));
 	if (c->taken < c->length && !c->expects && !c->broken)
 		web_socket_drain(conn_socket(c), DRAIN_MAX, DRAIN_MS);

@@ -50,7 +50,7 @@ function every() {
 		})),
 		...listed('tests/plays', '.mjs').map((name) => ({
 			name: `plays/${name}`, argv: [process.execPath, `tests/plays/${name}.mjs`], ms: (long ? 180 : 15) * MINUTE,
-			only: name.startsWith('long-'), waits: /^(real|oauth|connect|api|media|ssrf)\b/.test(name),
+			only: name.startsWith('long-'), waits: /^(real|oauth|connect|api|media|ssrf|front|fault)\b/.test(name),
 		})),
 		...listed('tests/fuzz', '.c').filter((name) => name !== 'play').map((name) => ({
 			name: `fuzz/${name}`, argv: [...idly, 'tests/fuzz/run', searches ? 'test' : 'replay', name], ms: 10 * MINUTE, idle: true,

@@ -1,0 +1,151 @@
+// Hostile requests, as bytes: what each is, and what the server must say to it.
+//
+//   { name, bytes, want, stays }		want: the status; stays: the connection may go on, and then what follows is answered
+//
+// The one thing to know: behind every row comes one more request that would make a post.  Where the row is refused the
+// connection ends there, and whoever reads the bytes differently from us (a proxy, say) finds no second request.
+const C = '\r\n';
+const head = (line, ...fields) => [line, 'Host: h', ...fields].join(C) + C + C;
+const get = (...fields) => head('GET /healthz HTTP/1.1', ...fields);
+const post = (...fields) => head('POST /v1/posts HTTP/1.1', 'Content-Type: application/json', ...fields);
+const line = (text) => head(text);
+const many = (n) => Array.from({ length: n }, (_, i) => `X-${i}: ${i}`);
+
+const refused = [
+	// ---- where the body ends ----
+	['length and chunked', post('Content-Length: 5', 'Transfer-Encoding: chunked') + '0\r\n\r\n'],
+	['chunked and length', post('Transfer-Encoding: chunked', 'Content-Length: 5') + '0\r\n\r\n'],
+	['chunked alone', post('Transfer-Encoding: chunked') + '0\r\n\r\n'],
+	['chunked, identity', post('Transfer-Encoding: chunked, identity') + '0\r\n\r\n'],
+	['two encodings', post('Transfer-Encoding: identity', 'Transfer-Encoding: chunked') + '0\r\n\r\n'],
+	['xchunked', post('Transfer-Encoding: xchunked', 'Content-Length: 0')],
+	['encoding behind a tab', post('Transfer-Encoding:\tchunked') + '0\r\n\r\n'],
+	['encoding behind a blank name', post('Transfer-Encoding : chunked', 'Content-Length: 0')],
+	['encoding, folded', post('X: y\r\n Transfer-Encoding: chunked', 'Content-Length: 0')],
+	['encoding, folded in its value', post('Transfer-Encoding:\r\n chunked', 'Content-Length: 0')],
+	['encoding with a control character', post('Transfer-Encoding: \x0bchunked', 'Content-Length: 0')],
+	['encoding in other letters', post('tRANSFER-eNCODING: Chunked') + '0\r\n\r\n'],
+	['two lengths, equal', post('Content-Length: 2', 'Content-Length: 2') + '{}'],
+	['two lengths, different', post('Content-Length: 2', 'Content-Length: 0') + '{}'],
+	['a list of lengths', post('Content-Length: 2, 2') + '{}'],
+	['length +2', post('Content-Length: +2') + '{}'],
+	['length -1', post('Content-Length: -1')],
+	['length 2abc', post('Content-Length: 2abc') + '{}'],
+	['length 0x2', post('Content-Length: 0x2') + '{}'],
+	['length 2.0', post('Content-Length: 2.0') + '{}'],
+	['length 2 e', post('Content-Length: 2 e') + '{}'],
+	['length empty', post('Content-Length:')],
+	['length beyond 64 bits', post('Content-Length: 18446744073709551618') + '{}'],
+	['length beyond 63 bits', post('Content-Length: 9223372036854775808') + '{}'],
+	['length behind a blank name', post('Content-Length : 2') + '{}'],
+	['length, folded', post('Content-Length:\r\n 2') + '{}'],
+	['length in a line that ends with LF', post('X: y\nContent-Length: 60')],
+	// ---- lines ----
+	['bare LF behind the request line', 'GET /healthz HTTP/1.1\nHost: h\r\n\r\n'],
+	['bare LF behind a header', 'GET /healthz HTTP/1.1\r\nHost: h\nX: y\r\n\r\n'],
+	['bare LF at the end', 'GET /healthz HTTP/1.1\r\nHost: h\r\n\n'],
+	['bare LF everywhere', 'GET /healthz HTTP/1.1\nHost: h\n\n'],
+	['bare CR behind a header', 'GET /healthz HTTP/1.1\r\nHost: h\rX: y\r\n\r\n'],
+	['bare CR everywhere', 'GET /healthz HTTP/1.1\rHost: h\r\r', { end: true, silent: true }],
+	['LF CR', 'GET /healthz HTTP/1.1\n\rHost: h\n\r\n\r'],
+	['a folded line', get('X: y\r\n z')],
+	['a folded line with a tab', get('X: y\r\n\tz')],
+	['a folded first line', 'GET /healthz HTTP/1.1\r\n Host: h\r\n\r\n'],
+	['a blank before a colon', get('X : y')],
+	['a tab before a colon', get('X\t: y')],
+	['a line without colon', get('nothing')],
+	['a line that begins with a colon', get(': y')],
+	['a name with brackets', get('X(y): z')],
+	['a name beyond ASCII', get('X\xe9: z')],
+	['NUL in a name', get('X\0Y: z')],
+	['NUL in a value', get('X: y\0z')],
+	['NUL behind a value', get('X: y\0')],
+	// ---- hosts, and others that stand once ----
+	['no Host', 'GET /healthz HTTP/1.1\r\nX: y\r\n\r\n'],
+	['no header', 'GET /healthz HTTP/1.1\r\n\r\n'],
+	['two Hosts', get('Host: other')],
+	['two equal Hosts', get('Host: h')],
+	['an empty Host', 'GET /healthz HTTP/1.1\r\nHost:\r\n\r\n'],
+	['a Host with a path', 'GET /healthz HTTP/1.1\r\nHost: h/x\r\n\r\n'],
+	['a Host with user', 'GET /healthz HTTP/1.1\r\nHost: a@h\r\n\r\n'],
+	['a Host with a blank', 'GET /healthz HTTP/1.1\r\nHost: h x\r\n\r\n'],
+	['two Authorizations', get('Authorization: Bearer a', 'Authorization: Bearer b')],
+	['two Idempotency-Keys', get('Idempotency-Key: a', 'Idempotency-Key: b')],
+	['two Content-Types', get('Content-Type: text/plain', 'Content-Type: application/json')],
+	['an expectation that nobody knows', post('Expect: 200-ok', 'Content-Length: 2') + '{}'],
+	// ---- the request line ----
+	['absolute form', line('GET http://h/healthz HTTP/1.1'), { silent: true }],		// the library's own refusal
+	['absolute form of another host', line('GET http://other/healthz HTTP/1.1'), { silent: true }],
+	['authority form', line('CONNECT h:443 HTTP/1.1')],
+	['authority form with GET', line('GET h:443 HTTP/1.1')],
+	['asterisk form', line('OPTIONS * HTTP/1.1'), { silent: true }],
+	['no target', line('GET HTTP/1.1')],
+	['two blanks behind the method', line('GET  /healthz HTTP/1.1')],
+	['two blanks before the version', line('GET /healthz  HTTP/1.1')],
+	['a tab behind the method', line('GET\t/healthz HTTP/1.1')],
+	['a fragment', line('GET /healthz#x HTTP/1.1')],
+	['a backslash', line('GET \\healthz HTTP/1.1')],
+	['NUL in the target', line('GET /healthz\0 HTTP/1.1')],
+	['UTF-8 in the target', line('GET /\xc3\xa9 HTTP/1.1')],
+	['a control character in the target', line('GET /\x01 HTTP/1.1')],
+	['a bad escape in the query', line('GET /v1/posts?limit=%zz HTTP/1.1')],
+	['half an escape in the query', line('GET /v1/posts?limit=%4 HTTP/1.1')],
+	['NUL in the query', line('GET /v1/posts?limit=%00 HTTP/1.1')],
+	['HTTP/0.9', 'GET /healthz\r\n\r\n'],
+	['HTTP/1.9', line('GET /healthz HTTP/1.9')],
+	['HTTP/1.10', line('GET /healthz HTTP/1.10')],
+	['HTTP/2.0', line('GET /healthz HTTP/2.0')],
+	['http/1.1', line('GET /healthz http/1.1')],
+	['no slash in the version', line('GET /healthz HTTP 1.1')],
+	['a preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+	['a TLS hello', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n'],
+	['a method that nobody knows', line('BREW /healthz HTTP/1.1')],
+	['a method in small letters', line('get /healthz HTTP/1.1')],
+	['TRACE', line('TRACE /healthz HTTP/1.1')],
+	// ---- too much ----
+	['64 headers', get(...many(63)), { want: 431 }],
+	['65 headers', get(...many(64)), { want: 431 }],
+	['1,000 headers', get(...many(999)), { want: 431 }],
+	['a head over 16,384 bytes', get(`X: ${'y'.repeat(16_400)}`), { want: 431 }],
+	['a request line over 16,384 bytes', line(`GET /${'y'.repeat(16_400)} HTTP/1.1`), { want: 431 }],
+	['a head over 64 KiB', get(`X: ${'y'.repeat(70_000)}`), { want: [400, 431] }],
+	// ---- bodies that are none of ours ----
+	['a body over 1 MiB', post('Authorization: Bearer KEY', 'Content-Length: 1048577'), { want: 413 }],
+	['a body as text', head('POST /v1/posts HTTP/1.1', 'Authorization: Bearer KEY', 'Content-Type: text/plain', 'Content-Length: 2') + '{}',
+		{ want: 415 }],
+	['a body as a form', head('POST /v1/posts HTTP/1.1', 'Authorization: Bearer KEY', 'Content-Type: application/x-www-form-urlencoded',
+		'Content-Length: 2') + 'a=', { want: 415 }],
+	['a body in parts', head('POST /v1/posts HTTP/1.1', 'Authorization: Bearer KEY', 'Content-Type: multipart/form-data; boundary=b',
+		'Content-Length: 5') + '--b--', { want: 415 }],
+	['a body without a type', head('POST /v1/posts HTTP/1.1', 'Authorization: Bearer KEY', 'Content-Length: 2') + '{}', { want: 415 }],
+	['a body with NUL', post('Authorization: Bearer KEY', 'Content-Length: 3') + '{\0}', { want: 400, may: true }],
+	['a body that is shorter than it says', post('Authorization: Bearer KEY', 'Content-Length: 100') + '{', { want: 400, end: true, alone: true }],
+];
+
+// What is answered without ending the connection: strange, but told apart by everybody alike.
+const answered = [
+	['NUL in the path', line('GET /v1/posts%00 HTTP/1.1'), 404],
+	['a slash in a segment', line('GET /v1/posts/a%2fb HTTP/1.1'), 404],
+	['dots', line('GET /v1/../healthz HTTP/1.1'), 404],
+	['escaped dots', line('GET /v1/%2e%2e/healthz HTTP/1.1'), 404],
+	['escaped dots and slash', line('GET /v1/posts/..%2f..%2fetc%2fpasswd HTTP/1.1'), 404],
+	['an escaped backslash', line('GET /v1/..%5chealthz HTTP/1.1'), 404],
+	['dots beyond UTF-8', line('GET /v1/%c0%ae%c0%ae/healthz HTTP/1.1'), 404],
+	['a bad escape in the path', line('GET /v1/%zz HTTP/1.1'), 404],
+	['two slashes', line('GET //healthz HTTP/1.1'), 404],
+	['a path twice escaped', line('GET /%2568ealthz HTTP/1.1'), 404],
+	['a preflight', head('OPTIONS /v1/posts HTTP/1.1', 'Origin: https://evil.example', 'Access-Control-Request-Method: POST'), 405],
+	['a method of other paths', line('PUT /v1/posts HTTP/1.1'), 405],
+	['a method of WebDAV', line('PROPFIND /v1/posts HTTP/1.1'), 405],
+	['a socket asked for', get('Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='), 200],
+	['h2c asked for', get('Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA'), 200],
+	['63 headers', get(...many(62)), 200],
+	['a head of nearly 16,384 bytes', get(`X: ${'y'.repeat(16_100)}`), 200],
+	['no key', post('Content-Length: 0'), 401],
+	['a key that is none', post('Authorization: Bearer mps_live_0', 'Content-Length: 0'), 401],
+];
+
+export const hostile = [
+	...refused.map(([name, bytes, more = {}]) => ({ name, bytes, want: 400, ...more })),
+	...answered.map(([name, bytes, want]) => ({ name, bytes, want, stays: true })),
+];
