@@ -62,7 +62,7 @@ const leftOut = rows('left-out.txt').map((row) => {
 });
 
 function counts(name, source, number) {
-	const text = source[number - 1].trim();
+	const text = (source[number - 1] ?? '').trim();
 	if (/\bassert\(/.test(text) || (/_AUTO\b/.test(text) && !/[?|]|&&/.test(text))) return false;
 	const row = leftOut.find((one) => one.file === name && text === one.text);
 	if (row) row.used = true;
@@ -83,7 +83,7 @@ function sum(name, lines) {
 		one.branches += branches.length;
 		one.taken += branches.filter(Boolean).length;
 		const never = branches.flatMap((n, i) => n ? [] : [i]);
-		const words = `${never.join(' ')} of ${branches.length} never taken: ${source[number - 1].trim()}`;
+		const words = `${never.join(' ')} of ${branches.length} never taken: ${(source[number - 1] ?? '').trim()}`;
 		if (never.length) one.missing.push(`${name}:${number}: ${words}`);
 	}
 	return one;
