@@ -37,7 +37,8 @@ static struct bench {
 	const struct http_answer *http;	/* how it is answered at once; NULL: not yet */
 } bench;
 
-static const char bench_descriptor[] = "{\"name\":\"Net\",\"operations\":[\"authorize\",\"exchange\",\"identify\",\"refresh\",\"publish\",\"edit\"],"
+static const char bench_descriptor[] = "{\"name\":\"Net\","
+	"\"operations\":[\"authorize\",\"exchange\",\"identify\",\"refresh\",\"publish\",\"edit\"],"
 	"\"hosts\":[\"api.net.example\",\"*.cdn.example\",\"alt.example:8443\",\"bad.example:x\"],\"answer_hosts\":[\"up.example\"],"
 	"\"connect\":{\"method\":\"oauth2\",\"client\":\"secret\"},"
 	"\"dedupe\":{\"keyed\":{\"class\":\"keyed\",\"window_s\":3600,\"settle_s\":60,\"search_lag_s\":0},"
@@ -170,6 +171,8 @@ static void bench_open(void)
 	struct conf *f = &bench.conf;
 	struct cx cx;
 
+	if (!getenv("TEST_LOG"))
+		log_set(LOG_ERROR + 1);		/* faults are what is tested */
 	bench.now = BENCH_NOW;
 	bench.did[0] = '\0';
 	bench.host = HOST_ACTION;
@@ -235,7 +238,7 @@ static struct op *bench_op(enum delivery_state state, const char *account_type)
 	return op;
 }
 
-static const char *bench_after(enum after after)
+UNUSED static const char *bench_after(enum after after)
 {
 	static const char *const names[] = {"", " then send", " then wait", " then refresh", " then begin"};
 
@@ -243,7 +246,7 @@ static const char *bench_after(enum after after)
 }
 
 /* "queued rate_limited +5 s: platform_rate_limited dead", or what was asked, or how it waits: what has become of the op. */
-static const char *told(struct op *op)
+UNUSED static const char *told(struct op *op)
 {
 	static char out[600];
 	const struct change *ch = &op->change;
