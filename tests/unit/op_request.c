@@ -184,7 +184,9 @@ TEST(hosts_that_a_request_may_reach)
 /* The ini may put another server in the place of a host: for browsers another one still. */
 TEST(stand_ins)
 {
-	struct conf_pair own[] = {{.key = "api.net.example", .value = "http://127.0.0.1:4000"}, {.key = "me.example", .value = "http://127.0.0.1:4001"}};
+	struct conf_pair own[] = {
+		{.key = "api.net.example", .value = "http://127.0.0.1:4000"}, {.key = "me.example", .value = "http://127.0.0.1:4001"},
+	};
 	struct conf_pair browser[] = {{.key = "api.net.example", .value = "https://login.example"}};
 	struct conf_provider p = {.id = "net", .base_urls = {.list = own, .count = 2}, .browser_urls = {.list = browser, .count = 1}};
 	struct op *op = bench_op(DELIVERY_PROCESSING, "keyed");

@@ -180,7 +180,8 @@ TEST(tokens_of_an_answer)
 		CHECK_SAY((op->token_fault != NULL) == (rows[i].fault != NULL) && (!rows[i].fault || strstr(op->token_fault, rows[i].fault)),
 			  "row %zu: %s", i, op->token_fault ? op->token_fault : "no fault");
 		CHECK_INT(op->tokens.expires_at, rows[i].expires_s ? bench.now + rows[i].expires_s * 1000 : 0);
-		CHECK_SAY(strcmp(rows[i].kind, "publish") == 0 || strstr(buf_text(&op->body), "\"N\"") == NULL, "row %zu: %s", i, buf_text(&op->body));
+		CHECK_SAY(strcmp(rows[i].kind, "publish") == 0 || strstr(buf_text(&op->body), "\"N\"") == NULL, "row %zu: %s", i,
+			  buf_text(&op->body));
 		CHECK(strstr(buf_text(&op->body), "SECRET") == NULL);
 		bench_drop(op);
 	}
