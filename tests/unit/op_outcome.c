@@ -45,7 +45,7 @@ static void prepare(struct op *op, const struct row *r)
 	op->unreadable = r->flags & UNREADABLE;
 	op->method = r->flags & WAS_SENT ? "POST" : NULL;
 	op->answered = r->flags & ANSWERED;
-	op->row.key_at = r->flags & OLD_KEY ? bench.now - 7200000 : 0;
+	op->row.key_at = op->row.key_boot_at = r->flags & OLD_KEY ? bench.now - 7200000 : 0;
 	op->d.late_after = r->flags & LATE ? bench.now - 1 : 0;
 	op->d.unconfirmed_at = bench.now - 3600000;
 	op->repeat = r->repeat;
@@ -306,7 +306,7 @@ TEST(a_key_in_its_window)
 	struct op *op = bench_op(C, "keyed");
 
 	CHECK(key_alive(op, 0));		/* not used yet */
-	op->row.key_at = bench.now;
+	op->row.key_at = op->row.key_boot_at = bench.now;
 	CHECK(key_alive(op, 3600000 - 60000 - 30000 - 1));
 	CHECK(!key_alive(op, 3600000 - 60000 - 30000));
 	op->account_type = "atomic";			/* no window */
@@ -314,13 +314,21 @@ TEST(a_key_in_its_window)
 	op->account_type = "search";
 	CHECK(!key_alive(op, 0));
 	op->account_type = "keyed";
+	for (int i = 0; i < 4; i++) {			/* a clock was set: nobody knows how old it is */
+		op->row.key_at = bench.now + (i == 0 ? 1 : i == 1 ? 0 : -1000);
+		op->row.key_boot_at = bench.now + (i == 1 ? 1 : i == 2 ? -302000 : 0);
+		CHECK_INT(key_alive(op, 0), i == 3);
+	}
+	op->row.key_at = bench.now - 302000;
+	CHECK(!key_alive(op, 0));
 	op->repeat = REPEAT_KEYED;
-	op->row.intent_at = bench.now - 10000;
+	op->row.resent = 1;
+	op->row.key_at = op->row.key_boot_at = bench.now - 1000;
 	CHECK(op_fresh_enough(op));
-	op->row.intent_at = op->row.key_at = bench.now - 3600000;	/* the first use is free of it */
-	CHECK(op_fresh_enough(op));
-	op->row.intent_at = bench.now - 1000;
+	op->row.key_at = op->row.key_boot_at = bench.now - 3600000;
 	CHECK(!op_fresh_enough(op));
+	op->row.resent = 0;				/* the first use is free of it */
+	CHECK(op_fresh_enough(op));
 	op->intent_boot = bench.now - 30000;
 	CHECK(!op_fresh_enough(op));
 	op->repeat = REPEAT_SAFE;

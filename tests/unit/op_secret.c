@@ -142,7 +142,12 @@ TEST(an_answer_that_cannot_be_read_is_dropped)
 
 TEST(tokens_of_an_answer)
 {
-	static const struct { const char *kind, *rule; int status; const char *type, *body, *access, *refresh, *fault; int64_t expires_s; } rows[] = {
+	static const struct {
+		const char *kind, *rule;
+		int status;
+		const char *type, *body, *access, *refresh, *fault;
+		int64_t expires_s;
+	} rows[] = {
 		{"exchange", "", 200, "application/json", "{\"access_token\":\"N\",\"refresh_token\":\"M\",\"expires_in\":60,\"scope\":\"a b\","
 			"\"token_type\":\"Bearer\",\"id_token\":\"SECRET\"}", "N", "M", NULL, 60},
 		{"refresh", "", 201, "text/javascript", "{\"access_token\":\"N\"}", "N", "RRR", NULL, 0},
