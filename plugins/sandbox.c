@@ -433,7 +433,8 @@ static mps_next publish_looked(mps_op *op)
 		container_results(op);
 		return mps_found(op);
 	}
-	return mps_is(status, "awaiting_user") ? mps_unknown(op) : mps_absent(op);
+	/* only what a container says of itself proves anything: not a proxy's page, nor a word that we do not know */
+	return mps_is(status, "in_progress") || mps_is(status, "finished") || mps_is(status, "error") ? mps_absent(op) : mps_unknown(op);
 }
 
 static mps_next publish_listed(mps_op *op)
@@ -504,7 +505,7 @@ static mps_next edit_edited(mps_op *op)
 
 static mps_next edit_looked(mps_op *op)
 {
-	if (mps_status(op) != 200)
+	if (mps_status(op) != 200 || !mps_is(mps_json(op, "id"), mps_input(op, "remote_id")))
 		return look_failed(op);
 	if (!mps_is(mps_json(op, "text"), mps_input(op, "text")))
 		return mps_absent(op);
