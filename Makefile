@@ -104,7 +104,7 @@ $(B)/unit/%: tests/unit/%.c tests/unit/test.h $(B)/libcore.a
 # One operation of the engine without hosts, network and refreshes: see tests/unit/op_bench.h.
 $(B)/unit/op_%: tests/unit/op_%.c tests/unit/test.h $(B)/libcore.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) -Wl,--wrap=hosts_step,--wrap=http_send,--wrap=refresh_wait,--wrap=id_random -o $@ $< $(B)/libcore.a $(LDLIBS)
+	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) -Wl,--wrap=hosts_step,--wrap=http_send,--wrap=refresh_wait,--wrap=id_random,--wrap=http_wakeup -o $@ $< $(B)/libcore.a $(LDLIBS)
 rig := $(call obj,$(wildcard tests/rig/*.c))
 $(B)/unit/engine $(B)/unit/engine_edit $(B)/unit/engine_media $(B)/unit/engine_thread $(B)/unit/instance $(B)/unit/account_limits: $(B)/unit/%: tests/unit/%.c tests/unit/test.h $(rig) $(B)/libcore.a
 	@mkdir -p $(@D)

@@ -14,6 +14,7 @@
 #include "core/base/clock.h"
 #include "core/base/text.h"
 #include "core/engine/op.h"
+#include "core/io/db_private.h"
 #include "core/model/installation.h"
 #include "core/model/organization.h"
 #include "tests/unit/test.h"
@@ -26,7 +27,7 @@ static struct bench {
 	struct conf conf;
 	struct platforms *platforms;
 	struct installation store;
-	char folder[64], organization[ID_MAX];
+	char folder[64], organization[ID_MAX], app[ID_MAX];
 	int64_t now;
 	char did[400];			/* what was asked of hosts, network and refresh */
 	struct buf frame;		/* the last step that was asked */
@@ -125,6 +126,9 @@ void __wrap_refresh_wait(struct op *op)
 	bench_say("refresh");
 }
 
+void __wrap_http_wakeup(struct http *h);
+void __wrap_http_wakeup(struct http *h) { (void)h; }
+
 /* ---- the bench ------------------------------------------------------------------------------------------------ */
 
 static int bench_remove(const char *path, const struct stat *st, int flag, struct FTW *at)
@@ -152,8 +156,34 @@ static enum rc bench_write_organization(struct cx *cx, struct db_conn *c, void *
 
 	(void)arg;
 	snprintf(bench.organization, sizeof bench.organization, "%s", o.id);
+	snprintf(bench.app, sizeof bench.app, "%s", o.app_id);
 	return rc;
 }
+
+/* One statement on the rows, as nobody but a test may. */
+static enum rc bench_write(struct cx *cx, struct db_conn *c, void *arg)
+{
+	stmt_exec(c, arg);
+	return db_fail(cx, c);
+}
+
+UNUSED static void bench_run(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+UNUSED static void bench_run(const char *fmt, ...)
+{
+	char sql[2000];
+	struct cx cx;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(sql, sizeof sql, fmt, ap);
+	va_end(ap);
+	cx_init(&cx, "test");
+	CHECK_SAY(db_write(&cx, bench.store.db, bench_write, sql) == RC_OK, "%s: %s", sql, cx.words);
+}
+
+/* While a table is hidden whatever reads or writes it fails. */
+UNUSED static void bench_hide(const char *table) { bench_run("ALTER TABLE %s RENAME TO hidden_%s", table, table); }
+UNUSED static void bench_show(const char *table) { bench_run("ALTER TABLE hidden_%s RENAME TO %s", table, table); }
 
 /* Another descriptor for the platform "net"; the operations that are made later have it. */
 UNUSED static void bench_platform(const char *describe)
@@ -201,7 +231,7 @@ static void bench_open(void)
 }
 
 /* An operation as load.c makes one, without rows. */
-static struct op *bench_op(enum delivery_state state, const char *account_type)
+UNUSED static struct op *bench_op(enum delivery_state state, const char *account_type)
 {
 	struct op *op = calloc(1, sizeof *op);
 	struct buf *const bufs[] = {&op->inputs, &op->saved, &op->secrets, &op->made, &op->action, &op->intent, &op->headers, &op->body,
@@ -222,7 +252,7 @@ static struct op *bench_op(enum delivery_state state, const char *account_type)
 	bench.e->ops.next = op;
 	bench.e->active++;
 	snprintf(op->id, sizeof op->id, "op_1");
-	op->row = (struct operation){.owner = {bench.organization, "app_1", 0}, .id = op->id, .kind = "publish", .platform = "net",
+	op->row = (struct operation){.owner = {bench.organization, bench.app, 0}, .id = op->id, .kind = "publish", .platform = "net",
 		.provider = "net", .status = "running", .phase = "start", .event = "start", .key_number = 1, .deadline_at = BENCH_NOW + 3600000};
 	op->d = (struct delivery){.owner = op->row.owner, .id = "dlv_1", .post_id = "post_1", .connection_id = "con_1", .text = "words",
 		.on_missed = "publish"};
@@ -269,7 +299,7 @@ UNUSED static const char *told(struct op *op)
 	return out;
 }
 
-static void bench_drop(struct op *op)
+UNUSED static void bench_drop(struct op *op)
 {
 	CHECK(bench.e->batch_count <= 1);
 	bench.e->batch_count = 0;
