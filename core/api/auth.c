@@ -7,6 +7,7 @@
 #include "core/api/auth.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +35,7 @@ static bool use_new(const char *id, int64_t now)
 	pthread_mutex_lock(&used_lock);
 	fresh = strcmp(used[slot].id, id) != 0 || now - used[slot].at >= USED_EVERY_MS || now < used[slot].at;
 	if (fresh) {
-		memcpy(used[slot].id, id, strlen(id) + 1);
+		snprintf(used[slot].id, sizeof used[slot].id, "%s", id);
 		used[slot].at = now;
 	}
 	pthread_mutex_unlock(&used_lock);
@@ -60,10 +61,13 @@ static void use_note(struct api *api, const struct apikey *k, int64_t now)
 {
 	struct use *u;
 
-	if (strlen(k->id) >= ID_MAX || strlen(k->organization_id) >= ID_MAX || !use_new(k->id, now) || (u = malloc(sizeof *u)) == NULL)
+	if (!use_new(k->id, now))
 		return;
-	memcpy(u->id, k->id, strlen(k->id) + 1);
-	memcpy(u->organization_id, k->organization_id, strlen(k->organization_id) + 1);
+	u = malloc(sizeof *u);
+	if (u == NULL)
+		return;
+	snprintf(u->id, sizeof u->id, "%s", k->id);
+	snprintf(u->organization_id, sizeof u->organization_id, "%s", k->organization_id);
 	u->at = now;
 	db_write_async(api->db, use_write, use_done, u);
 }

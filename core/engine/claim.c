@@ -43,8 +43,7 @@ static size_t slot_of(const struct scan *s, const char *id)
 
 static void in_work(struct scan *s, const char *id)
 {
-	if (id != NULL)
-		s->set[slot_of(s, id)] = id;
+	s->set[slot_of(s, id)] = id;
 }
 
 static bool is_in_work(const struct scan *s, const char *id)

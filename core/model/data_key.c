@@ -71,7 +71,7 @@ static int old_keys(struct db_conn *c, struct vault *v, const char *after, struc
 					    " ORDER BY id LIMIT 200", "ss", after, vault_master_id(v));
 	int n = 0;
 
-	while (db_next(s) && n < ROUND) {
+	while (n < ROUND && db_next(s)) {
 		struct old *o = &list[n++];
 		const void *bytes = db_blob(s, 2, &o->n);
 
