@@ -253,12 +253,16 @@ static void drop_spent(struct op *op)
 		}
 }
 
-static void keep_redirect(struct op *op)
+/* Why not, or NULL. */
+static const char *keep_redirect(struct op *op)
 {
 	struct engine *e = op->e;
-	char *url = send_redirect(op);
+	const char *fault;
+	char *url = send_redirect(op, &fault);
 	int slot = 0;
 
+	if (url == NULL)
+		return fault ? fault : "the address for the browser could not be made";
 	pthread_mutex_lock(&e->lock);
 	for (int i = 0; i < 64; i++)
 		if (e->redirects[i].until < e->redirects[slot].until)
@@ -268,15 +272,19 @@ static void keep_redirect(struct op *op)
 	e->redirects[slot].url = url;
 	e->redirects[slot].until = clock_mono() + 10 * 60 * 1000;
 	pthread_mutex_unlock(&e->lock);
+	return NULL;
 }
 
 void connect_outcome(struct op *op, const struct action *a)
 {
 	const struct kind *k = kind_of(op);
+	const char *fault = text_eq(a->verb, "redirect") ? keep_redirect(op) : NULL;
 	struct change *ch;
 
-	if (text_eq(a->verb, "redirect"))
-		keep_redirect(op);
+	if (fault != NULL) {
+		connect_failed(op, "platform_not_configured", fault, false, false);
+		return;
+	}
 	if ((k->tokens && !op->have_tokens) || (k->needs != NULL && result_text(op, k->needs) == NULL)) {
 		connect_failed(op, "platform_rejected", op->token_fault ? op->token_fault : arena_printf(&op->arena,
 			       "the platform's answer to %s holds no %s", op->row.kind, k->tokens ? "access token" : k->needs), false, false);

@@ -11,6 +11,8 @@
 #include "core/base/jsoncheck.h"
 #include "core/base/text.h"
 
+#define WAIT_MAX_S (30ll * 86400)
+
 enum shape { BYTES, TEXT, EMPTY, WORD, NAME, DIGITS, VERB, REPEAT, CLASS, METHOD, ENCODING, HANDLE, URL, HEADER, RANGE, NAME_MADE, MADE };
 
 static const char *const verbs[] = { "send", "wait", "wait_user", "redirect", "done", "fail", "found", "absent", "unknown",
@@ -185,6 +187,23 @@ static bool header_name_ok(const struct rec *r)
 	return r->kind != REC_REQ_HEADER || (r->key_len <= 64 && only(r->key, r->key_len, "-_", true, true));
 }
 
+/* The host cuts them; one that does not is no host any more. */
+static bool seconds_ok(const char *data, size_t len)
+{
+	size_t at = 0;
+	struct rec r;
+
+	while (rec_next(data, len, &at, &r, NULL)) {
+		int64_t n = 0;
+
+		for (size_t i = 0; r.kind == REC_SECONDS && i < r.value_len; i++)
+			n = n * 10 + (r.value[i] - '0');
+		if (n > WAIT_MAX_S)
+			return false;
+	}
+	return true;
+}
+
 /* What verb and the rest must have to do with each other. */
 static const char *whole_check(const char *data, size_t len, const int *seen)
 {
@@ -201,6 +220,8 @@ static const char *whole_check(const char *data, size_t len, const int *seen)
 	for (size_t i = 0; i < RULES; i++)
 		if (!sends && rules[i].kind >= REC_METHOD && seen[i])
 			return "a request without its verb";
+	if (!seconds_ok(data, len))
+		return "a wait of more than 30 days";
 	waits = rec_is(&verb, "wait") || rec_is(&verb, "wait_user");
 	if ((waits || rec_is(&verb, "send")) && !rec_find(data, len, REC_PHASE, NULL, &first))
 		return "a verb without its next phase";

@@ -115,6 +115,7 @@ struct op {
 	struct jv results;			/* row.result parsed, of the text results_of */
 	const char *results_of;
 	const char *remote_id, *remote_url;
+	bool early_id;				/* the provider gave an id before anything could have been published */
 	struct change change;
 	bool secret_touched;
 };
@@ -185,6 +186,8 @@ void op_input_int(struct op *op, const char *key, int64_t value);
 
 /* step.c */
 void op_step(struct op *op, const char *event);
+void op_blame(struct op *op, const char *words);	/* the provider did what no provider may: told to the operator */
+void op_misdeed(struct op *op, const char *words);	/* the same, and the operation stops */
 void op_warn(struct op *op, const char *reason, const char *words);	/* trouble that did not stop the operation */
 
 /* send.c */
@@ -192,7 +195,7 @@ void op_answer_header(const struct op *op, const char *name, char *out, size_t s
 int64_t op_answer_time(const struct op *op);	/* the platform's clock in its last answer (Date); 0: it told none */
 void op_send(struct op *op);			/* the request in op->action (SAFE) or op->intent */
 
-char *send_redirect(struct op *op);		/* the URL of a redirect verb, with its secrets; the caller frees */
+char *send_redirect(struct op *op, const char **ret_fault);	/* the URL of a redirect verb, with its secrets; the caller frees */
 
 /* secret.c */
 /* The value of a handle inside op->secrets (until that bag changes); NULL if there is none. */

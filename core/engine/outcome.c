@@ -313,7 +313,7 @@ static void on_done(struct op *op, const struct action *a)
 		op->row.result = op_result(op);
 		connect_outcome(op, a);
 	} else if (op->remote_id == NULL || op->remote_id[0] == '\0') {
-		op_park(op, "provider", "the provider says done without a remote_id");
+		op_misdeed(op, "the provider says done without a remote_id");
 	} else if (op->looking) {
 		on_found(op, a);
 	} else {
@@ -352,8 +352,8 @@ static void on_redirect(struct op *op, const struct action *a)
 	connect_outcome(op, a);
 }
 
-static void on_no_phase(struct op *op, const struct action *a) { (void)a; op_park(op, "provider", "the provider does not know its phase"); }
-static void on_bug(struct op *op, const struct action *a) { op_park(op, "provider", a->message); }
+static void on_no_phase(struct op *op, const struct action *a) { (void)a; op_misdeed(op, "the provider does not know its phase"); }
+static void on_bug(struct op *op, const struct action *a) { op_misdeed(op, a->message); }
 
 static const struct { const char *verb; void (*act)(struct op *, const struct action *); } verbs[] = {
 	{"send", on_send},
@@ -404,9 +404,9 @@ void outcome_action(struct op *op, const struct action *a)
 	while (i < n && !text_eq(verbs[i].verb, a->verb))
 		i++;
 	if (i == n || !fits(op, a))
-		op_park(op, "provider", arena_printf(&op->arena, "the verb %s has no place here", a->verb ? a->verb : "(none)"));
+		op_misdeed(op, arena_printf(&op->arena, "the verb %s has no place here", a->verb ? a->verb : "(none)"));
 	else if ((text_eq(a->verb, "send") || text_eq(a->verb, "wait")) && (a->phase == NULL || a->phase[0] == '\0'))
-		op_park(op, "provider", "a send or wait without a next phase");
+		op_misdeed(op, "a send or wait without a next phase");
 	else
 		verbs[i].act(op, a);
 }

@@ -18,9 +18,30 @@ static void put_secret(struct request *q, struct buf *out, const struct rec *r)
 	struct op *op = q->op;
 	const char *handle = arena_dup(&op->arena, r->value, r->value_len);
 
-	if (!secret_write(op, arena_dup(&op->arena, r->key, r->key_len), handle, out))
+	if (!secret_write(op, arena_dup(&op->arena, r->key, r->key_len), handle, out)) {
+		q->misuse = !text_starts(handle, "client.") && !text_starts(handle, "made:");
 		q->fault = op->made_fault != NULL && strstr(handle, "made") != NULL ? op->made_fault
 			: arena_printf(&op->arena, "no value for %s: set the app's credentials for this platform, or connect again", handle);
+	}
+}
+
+/* A whole address, or a part behind the host: a name is asked for in the open, and stands in logs. */
+static bool behind_host(const struct buf *url)
+{
+	const char *host = strstr(buf_text(url), "://");
+
+	return url->len == 0 || (host != NULL && strpbrk(host + 3, "/?#") != NULL);
+}
+
+static void put_in_url(struct request *q, const struct rec *r)
+{
+	if (!behind_host(&q->url)) {
+		q->fault = "the provider puts a secret into the host of a URL";
+		q->misuse = true;
+		return;
+	}
+	put_secret(q, &q->url, r);
+	buf_addf(&q->shown, "{%.*s}", (int)r->value_len, r->value);
 }
 
 static void end_header(struct request *q)
@@ -61,6 +82,7 @@ static void add_range(struct request *q, const struct rec *r)
 	if (!text_int(arena_dup(&op->arena, r->key, r->key_len), &index) || index < 0 || index >= op->media_count || space == NULL ||
 	    !text_int(arena_dup(&op->arena, range, (size_t)(space - range)), &offset) || !text_int(space + 1, &length)) {
 		q->fault = "the provider names media that the post does not have";
+		q->misuse = true;
 		return;
 	}
 	fd = op->media_files[index] == NULL ? -1 : open(op->media_files[index], O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -104,10 +126,7 @@ static void add_record(struct request *q, const struct rec *r)
 		buf_add(&q->url, r->value, r->value_len);
 		buf_add(&q->shown, r->value, r->value_len);
 		break;
-	case REC_URL_HANDLE:
-		put_secret(q, &q->url, r);
-		buf_addf(&q->shown, "{%.*s}", (int)r->value_len, r->value);
-		break;
+	case REC_URL_HANDLE: put_in_url(q, r); break;
 	case REC_REQ_HEADER:
 		if (r->key_len > 0) {
 			end_header(q);

@@ -23,6 +23,7 @@ struct request {
 	int part_count;
 	const char *fault, *code;	/* why it cannot be sent, and the error's code; fault NULL: it can */
 	bool in_header, dpop;
+	bool misuse;			/* the fault is one that no honest provider makes */
 };
 
 /* records: those of an action or of an intent.  Look at fault, then use, then request_free. */

@@ -115,20 +115,38 @@ static bool reachable(struct op *op, const char *host, int port, enum http_egres
 	return true;
 }
 
-/* Checks the host and says in which class the request goes; NULL words: allowed. */
-static const char *egress_of(struct op *op, struct buf *url, enum http_egress *ret)
+/* The host of a URL with names in place of secrets: what nothing but the request itself may show. */
+static const char *shown_host(struct op *op, const struct buf *shown)
+{
+	const char *host = strstr(buf_text(shown), "://");
+
+	host = host ? host + 3 : buf_text(shown);
+	return arena_printf(&op->arena, "%.*s", (int)strcspn(host, "/"), host);
+}
+
+/* Checks the host and says in which class the request goes; else the request has a fault. */
+static void egress_check(struct op *op, struct request *q, bool browser, enum http_egress *ret)
 {
 	char host[256];
 	struct cx cx;
 
 	cx_init(&cx, "engine");
-	if (http_url_host(&cx, buf_text(url), host, sizeof host) != RC_OK)
-		return arena_text(&op->arena, cx.words);
-	if (!reachable(op, host, http_url_port(buf_text(url)), ret))
-		return arena_printf(&op->arena, "the provider may not reach host %s: its descriptor does not list it", host);
-	if (stand_in(op, host, url, false) && *ret == HTTP_USER)	/* no longer what a person named */
+	if (q->fault != NULL)
+		return;
+	if (http_url_host(&cx, buf_text(&q->url), host, sizeof host) != RC_OK)
+		q->fault = arena_printf(&op->arena, "%s: %s", shown_host(op, &q->shown), "no URL that can be sent");
+	else if (!reachable(op, host, http_url_port(buf_text(&q->url)), ret))
+		q->fault = arena_printf(&op->arena, "the provider may not reach host %s: its descriptor does not list it",
+			shown_host(op, &q->shown));
+	else if (stand_in(op, host, &q->url, browser) && *ret == HTTP_USER)	/* no longer what a person named */
 		*ret = HTTP_PROVIDER;
-	return NULL;
+	q->misuse |= q->fault != NULL;
+}
+
+static void misuse_tell(struct op *op, const struct request *q)
+{
+	if (q->misuse)
+		op_blame(op, q->fault);
 }
 
 /* ---- what came back --------------------------------------------------------------------------------- */
@@ -289,8 +307,8 @@ void op_send(struct op *op)
 	struct request q;
 
 	request_build(&q, op, op->repeat == REPEAT_SAFE ? &op->action : &op->intent);
-	if (q.fault == NULL)
-		q.fault = egress_of(op, &q.url, &egress);
+	egress_check(op, &q, false, &egress);
+	misuse_tell(op, &q);
 	if (q.fault != NULL)
 		outcome_refused(op, q.code, q.fault);
 	else
@@ -298,18 +316,41 @@ void op_send(struct op *op)
 	request_free(&q);
 }
 
-char *send_redirect(struct op *op)
+/* The browser's history and the platform's log see it: who we are may stand there, never what only we may know. */
+static bool may_show(const struct rec *r)
 {
-	char host[256], *url = NULL;
-	struct request q;
-	struct cx cx;
+	static const char *const shown[] = {"client.id", "oauth.state", NULL};
 
-	cx_init(&cx, "engine");
+	for (int i = 0; shown[i] != NULL; i++)
+		if (rec_is(r, shown[i]))
+			return true;
+	return r->value_len > 4 && (memcmp(r->value, "sec:", 4) == 0 || memcmp(r->value, "made", 4) == 0);
+}
+
+static void redirect_check(struct op *op, struct request *q)
+{
+	size_t at = 0;
+	struct rec r;
+
+	while (q->fault == NULL && rec_next(op->action.data, op->action.len, &at, &r, NULL))
+		if (r.kind == REC_URL_HANDLE && !may_show(&r)) {
+			q->fault = arena_printf(&op->arena, "the provider puts %.*s into an address for the browser", (int)r.value_len, r.value);
+			q->misuse = true;
+		}
+}
+
+char *send_redirect(struct op *op, const char **ret_fault)
+{
+	enum http_egress egress = HTTP_PROVIDER;
+	struct request q;
+	char *url;
+
 	request_build(&q, op, &op->action);
-	if (q.fault == NULL && http_url_host(&cx, buf_text(&q.url), host, sizeof host) == RC_OK) {
-		stand_in(op, host, &q.url, true);
-		url = buf_take(&q.url);
-	}
+	redirect_check(op, &q);
+	egress_check(op, &q, true, &egress);
+	misuse_tell(op, &q);
+	*ret_fault = q.fault;
+	url = q.fault == NULL ? buf_take(&q.url) : NULL;
 	request_free(&q);
 	return url;
 }

@@ -13,6 +13,7 @@
 
 #define STEPS_MAX 10000
 #define STATE_MAX (64u * 1024u)
+#define URL_MAX 2048
 
 /* The same for every attempt under one publish key; new after proven absence, a new round, a spent window. */
 static void seed(const struct op *op, char out[65])
@@ -80,10 +81,51 @@ static void build(struct op *op, const char *event, struct buf *frame)
 static const char *copy(struct op *op, const struct rec *r) { return arena_dup(&op->arena, r->value, r->value_len); }
 static const char *copy_key(struct op *op, const struct rec *r) { return arena_dup(&op->arena, r->key, r->key_len); }
 
+void op_blame(struct op *op, const char *words)
+{
+	hosts_fault(op->e->hosts, op->row.provider, arena_printf(&op->arena, "in %s/%s: %s", op->row.kind, op->phase, words));
+}
+
+void op_misdeed(struct op *op, const char *words)
+{
+	op_blame(op, words);
+	op_park(op, "provider", words);
+}
+
+static bool ends(const char *text, const char *tail)
+{
+	size_t n = strlen(text), m = strlen(tail);
+
+	return n >= m && memcmp(text + n - m, tail, m) == 0;
+}
+
+/* It becomes a link on pages: script: and data: are addresses, too. */
+static bool is_web_url(const char *value)
+{
+	return *value == '\0' || ((text_starts(value, "https://") || text_starts(value, "http://")) && strlen(value) <= URL_MAX &&
+		strpbrk(value, "\"'<>\\` ") == NULL && text_printable(value) && strpbrk(value, "\t\r\n") == NULL);
+}
+
+/* A post has an id only after a request that could create one was answered, or when it was looked for. */
+static bool may_exist(const struct op *op)
+{
+	return !op->publish || op->looking || op->accepted || op->state == DELIVERY_AWAITING_PLATFORM ||
+	       op->state == DELIVERY_AWAITING_USER || (op->state == DELIVERY_COMMITTING && op->answered);
+}
+
 static void take_result(struct op *op, const char *key, const char *value)
 {
 	struct jsonw w;
 
+	if (text_eq(key, "remote_id") && !may_exist(op)) {
+		op->early_id = true;
+		return;
+	}
+	if (ends(key, "_url") && !is_web_url(value)) {
+		op_blame(op, arena_printf(&op->arena, "its result %s is no address of a web page", key));
+		op_warn(op, "address_refused", "the platform's provider gave an address that is none of a web page; it is left out");
+		return;
+	}
 	if (text_eq(key, "remote_id"))
 		op->remote_id = value;
 	if (text_eq(key, "remote_url"))
@@ -168,6 +210,7 @@ static void read_record(struct op *op, const struct rec *r, struct action *a)
 		break;
 	case REC_CLASS: a->class = copy(op, r); a->reason = copy_key(op, r); break;
 	case REC_MESSAGE: a->message = copy(op, r); a->platform_code = copy_key(op, r); break;
+	case REC_FAULT: a->message = copy(op, r); break;
 	case REC_STATE: bag_put(&op->saved, REC_STATE, copy_key(op, r), copy(op, r)); break;
 	case REC_RESULT: take_result(op, copy_key(op, r), copy(op, r)); break;
 	case REC_WARNING: op_warn(op, copy_key(op, r), copy(op, r)); break;
@@ -196,7 +239,12 @@ static void acted(void *arg, enum host_outcome outcome, const char *records, siz
 		buf_add(&op->action, records, len);
 	}
 	if (op->saved.failed || op->saved.len > STATE_MAX || op->result.failed) {
-		op_park(op, "provider", "the provider keeps more than 64 KiB of state or results");
+		op_misdeed(op, "the provider keeps more than 64 KiB of state or results");
+		return;
+	}
+	if (op->early_id) {
+		op->early_id = false;
+		op_misdeed(op, "the provider gave the id of a post before any request that could create one was answered");
 		return;
 	}
 	outcome_action(op, &a);
@@ -217,8 +265,12 @@ void op_step(struct op *op, const char *event)
 		op_park(op, "provider", "the provider is not loaded");
 		return;
 	}
-	if (++op->steps > STEPS_MAX || is_over(op)) {
-		op_park(op, "provider", op->steps > STEPS_MAX ? "more than 10,000 steps" : "its lifetime is over");
+	if (++op->steps > STEPS_MAX) {
+		op_misdeed(op, "more than 10,000 steps");
+		return;
+	}
+	if (is_over(op)) {
+		op_park(op, "provider", "its lifetime is over");
 		return;
 	}
 	buf_init(&frame, FRAME_IN_MAX + FRAME_HEAD);

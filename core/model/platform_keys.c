@@ -13,23 +13,28 @@
 #include "core/base/text.h"
 #include "sdk/provider.h"
 
-enum kind { TEXT, COUNT, NUMBER, BOOL, TEXTS, OBJECT, OBJECTS, ANY };
+#define COUNT_MAX 1000000000000ll	/* times 1,000 and added up it is far from the end of 64 bits */
+#define ICON_MAX 8192
+
+enum kind { TEXT, COUNT, NUMBER, BOOL, TEXTS, OBJECT, OBJECTS, HOSTS, LINK, ICON, VERSIONS };
 
 static const char *const wanted[] = {
-	"text", "a whole number of 0 or more", "a number", "true or false", "a list of texts", "an object", "a list of objects", "",
+	"text", "a whole number of 0 to 1,000,000,000,000", "a number", "true or false", "a list of texts", "an object", "a list of objects",
+	"a list of texts, each a public host name as api.example.com, *.example.com or api.example.com:8443", "an https:// address",
+	"an SVG document of at most 8 KiB without script, style or references", "[least, greatest] of 1 or more",
 };
 
 /* "*": a member of any name; "[]": each element. */
 static const struct key { const char *path; enum kind kind; } keys[] = {
-	{ "name", TEXT }, { "icon", TEXT }, { "docs", TEXT }, { "operations", TEXTS },
-	{ "hosts", TEXTS }, { "answer_hosts", TEXTS }, { "user_hosts", BOOL },
-	{ "refresh_repeat", TEXT }, { "targets", TEXT }, { "state_versions", ANY },
+	{ "name", TEXT }, { "icon", ICON }, { "docs", LINK }, { "operations", TEXTS },
+	{ "hosts", HOSTS }, { "answer_hosts", HOSTS }, { "user_hosts", BOOL },
+	{ "refresh_repeat", TEXT }, { "targets", TEXT }, { "state_versions", VERSIONS },
 
 	{ "connect", OBJECT }, { "connect.method", TEXT }, { "connect.client", TEXT }, { "connect.dpop", BOOL },
 	{ "connect.iss", TEXT },
 	{ "connect.scopes", OBJECTS }, { "connect.scopes[].scope", TEXT }, { "connect.scopes[].reason", TEXT },
 	{ "connect.fields", OBJECTS }, { "connect.fields[].name", TEXT }, { "connect.fields[].way", TEXT },
-	{ "connect.fields[].label", TEXT }, { "connect.fields[].help", TEXT }, { "connect.fields[].help_url", TEXT },
+	{ "connect.fields[].label", TEXT }, { "connect.fields[].help", TEXT }, { "connect.fields[].help_url", LINK },
 	{ "connect.fields[].type", TEXT }, { "connect.fields[].secret", BOOL }, { "connect.fields[].required", BOOL },
 	{ "connect.fields[].default", TEXT }, { "connect.fields[].placeholder", TEXT }, { "connect.fields[].max", COUNT },
 
@@ -99,19 +104,80 @@ static bool all_are(struct jv list, enum json_type type)
 	return json_type(list) == JSON_ARRAY;
 }
 
+/* Two labels or more behind a leading "*.", the last of them no number: an address is no name, and nobody is given
+ * a whole country, this machine, or the network that it stands in. */
+static bool is_host(const char *s)
+{
+	size_t n = strcspn(s, ":"), labels = 1, label = 0;
+	int64_t port = 443;
+	bool letters = false;
+
+	if (s[n] == ':' && (!text_int(s + n + 1, &port) || port < 1 || port > 65535))
+		return false;
+	if (text_starts(s, "*."))
+		s += 2, n -= 2;
+	for (size_t i = 0; i < n; i++) {
+		bool letter = s[i] >= 'a' && s[i] <= 'z', inner = letter || (s[i] >= '0' && s[i] <= '9') || s[i] == '-';
+
+		if (s[i] == '.' ? label == 0 : !inner)
+			return false;
+		labels += s[i] == '.';
+		letters = s[i] == '.' ? false : letters || letter;
+		label = s[i] == '.' ? 0 : label + 1;
+	}
+	return n <= 253 && labels >= 2 && label > 0 && letters;
+}
+
+static bool hosts_fit(struct jv list)
+{
+	for (size_t i = 0; all_are(list, JSON_STRING) && i < json_count(list); i++)
+		if (!is_host(json_text(json_at(list, i))))
+			return false;
+	return all_are(list, JSON_STRING);
+}
+
+static bool is_link(const char *s)
+{
+	return text_starts(s, "https://") && strpbrk(s, "\"'<>\\` ") == NULL && text_printable(s);
+}
+
+/* It is drawn inside our own pages. */
+static bool is_icon(const char *s)
+{
+	static const char *const never[] = {"<script", "<style", "<foreignobject", "<!", "<?", "href", "url(", "script:", " on", "\ton", "\non",
+		"/on", "\"on", "'on", NULL};
+
+	for (int i = 0; never[i] != NULL; i++)
+		if (strcasestr(s, never[i]) != NULL)
+			return false;
+	return *s == '\0' || (strlen(s) <= ICON_MAX && text_starts(s, "<svg") && text_printable(s));
+}
+
+static bool versions_fit(struct jv v)
+{
+	int64_t least = 0, greatest = 0;
+
+	return json_type(v) == JSON_ARRAY && json_count(v) == 2 && json_int(json_at(v, 0), &least) && json_int(json_at(v, 1), &greatest) &&
+	       least >= 1 && least <= greatest && greatest <= COUNT_MAX;
+}
+
 static bool fits(struct jv v, enum kind kind)
 {
 	int64_t n;
 
 	switch (kind) {
 	case TEXT: return json_type(v) == JSON_STRING;
-	case COUNT: return json_int(v, &n) && n >= 0;
+	case COUNT: return json_int(v, &n) && n >= 0 && n <= COUNT_MAX;
 	case NUMBER: return json_type(v) == JSON_NUMBER;
 	case BOOL: return json_type(v) == JSON_BOOL;
 	case TEXTS: return all_are(v, JSON_STRING);
 	case OBJECT: return json_type(v) == JSON_OBJECT;
 	case OBJECTS: return all_are(v, JSON_OBJECT);
-	default: return true;
+	case HOSTS: return hosts_fit(v);
+	case LINK: return json_type(v) == JSON_STRING && (json_text(v)[0] == '\0' || is_link(json_text(v)));
+	case ICON: return json_type(v) == JSON_STRING && is_icon(json_text(v));
+	case VERSIONS: return versions_fit(v);
+	default: return false;
 	}
 }
 

@@ -588,6 +588,9 @@ TEST(actions_that_pass_and_actions_that_do_not)
 		{ V, "", "done", "\x2e", "bad key", "x", NULL },
 		{ V, "", "done", "\x2e", "remote_id", "\xff\xfe", NULL },
 		{ V, "", "done", "\x63", "", "", NULL },
+		{ V, "", "wait", P, "", "next", "\x29", "", "9999999999", NULL },
+		{ V, "", "wait", P, "", "next", "\x29", "", "-5", NULL },
+		{ V, "", "done", "\x29", "retry_after", "2592001", NULL },
 	};
 
 	CHECK_SAY(!check_of(good), "%s", check_of(good));

@@ -71,13 +71,13 @@ TEST(a_misspelt_key_is_named_at_every_depth)
 TEST(a_value_of_the_wrong_type_is_named)
 {
 	static const struct { const char *more, *words; } cases[] = {
-		{ "\"text\":{\"max\":\"300\"}}", "\"text.max\": must be a whole number of 0 or more" },
-		{ "\"text\":{\"max\":-1}}", "\"text.max\": must be a whole number of 0 or more" },
+		{ "\"text\":{\"max\":\"300\"}}", "\"text.max\": must be a whole number of 0 to 1,000" },
+		{ "\"text\":{\"max\":-1}}", "\"text.max\": must be a whole number of 0 to 1,000" },
 		{ "\"text\":[]}", "\"text\": must be an object" }, { "\"connect\":{\"fields\":{}}}", "\"connect.fields\": must be a list of objects" },
 		{ "\"connect\":{\"fields\":[\"a\"]}}", "must be a list of objects" },
 		{ "\"media\":{\"image\":{\"mime\":\"image/png\"}}}", "must be a list of texts" },
 		{ "\"user_hosts\":1}", "\"user_hosts\": must be true or false" }, { "\"capabilities\":{\"text\":\"yes\"}}", "must be true or false" },
-		{ "\"answer_hosts\":[1]}", "must be a list of texts" }, { "\"icon\":{}}", "\"icon\": must be text" },
+		{ "\"answer_hosts\":[1]}", "must be a list of texts" }, { "\"targets\":{}}", "\"targets\": must be text" },
 		{ "\"connect\":{\"method\":\"magic\"}}", "must be oauth2, form or both" },
 		{ "\"dedupe\":{\"default\":{\"class\":\"maybe\"}}}", "must be keyed, handle, search, weak or none" },
 	};
@@ -90,6 +90,34 @@ TEST(a_value_of_the_wrong_type_is_named)
 		CHECK_SAY(strstr(refusal(text, MPS_ABI_MINOR), cases[i].words), "%s: %s", cases[i].more, refusal(text, MPS_ABI_MINOR));
 	}
 	CHECK(strstr(refusal("[]", MPS_ABI_MINOR), "must be a JSON object"));
+}
+
+/* A descriptor is hostile input as well: what it may make us reach, draw, link to or count with. */
+TEST(values_that_no_provider_may_declare)
+{
+	static const struct { const char *key; const char *values[14]; } cases[] = {
+		{ "answer_hosts", { "[\"127.0.0.1\"]", "[\"localhost\"]", "[\"*\"]", "[\"*.com\"]", "[\"[::1]\"]", "[\"a.example\",\"\"]",
+			"[\"https://a.example\"]", "[\"a..example\"]", "[\"a.example.\"]", "[\"a.example:0\"]", "[\"a.example:99999\"]",
+			"[\"A.example\"]", "[\"169.254.169.254\"]" } },
+		{ "docs", { "\"javascript:alert(1)\"", "\"http://a.example\"", "\"https://a.example/\\\" onclick=\\\"x\"", "1" } },
+		{ "icon", { "\"<svg onload=alert(1)>\"", "\"<svg><script>1</script></svg>\"", "\"<svg><a href='x'/></svg>\"", "\"text\"",
+			"\"<svg><use xlink:href='x'/></svg>\"", "\"<svg style='background:url(x)'/>\"", "{}" } },
+		{ "state_versions", { "[0,1]", "[2,1]", "[1]", "[1,2,3]", "[-1,1]", "[1,99999999999999999999]", "\"1\"" } },
+		{ "text", { "{\"max\":1e9}", "{\"max\":1.5}", "{\"max\":9223372036854775807}", "{\"max\":99999999999999999999999}" } },
+		{ "rate", { "{\"publish_per_day\":9223372036854775807}", "{\"publish_per_minute\":-5}" } },
+		{ "capabilities", { "{\"root\":true}", "{\"text\":1}" } },
+	};
+
+	log_set(LOG_ERROR);
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+		for (size_t k = 0; k < 14 && cases[i].values[k]; k++) {
+			char text[500];
+
+			snprintf(text, sizeof text, "%s\"%s\":%s}", HEAD, cases[i].key, cases[i].values[k]);
+			CHECK_SAY(strstr(refusal(text, MPS_ABI_MINOR), cases[i].key), "%s: \"%s\"", text, refusal(text, MPS_ABI_MINOR));
+		}
+	CHECK_STR(refusal(HEAD "\"answer_hosts\":[\"a.example\",\"*.b.example:8443\",\"x1.y-z.example\"],\"state_versions\":[1,3],"
+		"\"icon\":\"<svg viewBox='0 0 1 1'><path d='M0 0'/></svg>\",\"docs\":\"https://a.example/x?y=1\"}", MPS_ABI_MINOR), "");
 }
 
 TEST(a_key_that_must_be_there_is_missed)
