@@ -275,6 +275,8 @@ bool proc_reap(struct proc *p, char *out, size_t size)
 	first_words(p, words, sizeof words);
 	if (p->cause[0])
 		(void)snprintf(out, size, "%s%s", p->cause, words);
+	else if (info.si_code == CLD_EXITED && strncmp(buf_text(&p->words), "sandbox: ", 9) == 0)
+		(void)snprintf(out, size, "the sandbox ended it%s", words);
 	else if (info.si_code == CLD_EXITED)
 		(void)snprintf(out, size, "its process ended by itself (exit status %d)%s", info.si_status, words);
 	else

@@ -353,7 +353,14 @@ static void on_redirect(struct op *op, const struct action *a)
 }
 
 static void on_no_phase(struct op *op, const struct action *a) { (void)a; op_misdeed(op, "the provider does not know its phase"); }
-static void on_bug(struct op *op, const struct action *a) { op_misdeed(op, a->message); }
+
+/* The host names the phase itself. */
+static void on_bug(struct op *op, const struct action *a)
+{
+	hosts_fault(op->e->hosts, op->row.provider, arena_printf(&op->arena, "in %s", a->message));
+	op_park(op, "provider", a->message);
+}
+
 
 static const struct { const char *verb; void (*act)(struct op *, const struct action *); } verbs[] = {
 	{"send", on_send},

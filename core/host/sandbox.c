@@ -68,6 +68,10 @@ static const struct { int number; const char *name; } names[] = {
 	{ SYS_unlinkat, "unlinkat" }, { SYS_memfd_create, "memfd_create" }, { SYS_close, "close" }, { SYS_dup, "dup" },
 	{ SYS_newfstatat, "newfstatat" }, { SYS_ioctl, "ioctl" }, { SYS_futex, "futex" }, { SYS_setrlimit, "setrlimit" },
 	{ SYS_clock_gettime, "clock_gettime" }, { SYS_gettimeofday, "gettimeofday" }, { SYS_uname, "uname" },
+	{ SYS_getppid, "getppid" }, { SYS_shutdown, "shutdown" }, { SYS_bind, "bind" }, { SYS_setsid, "setsid" }, { SYS_unshare, "unshare" },
+	{ SYS_bpf, "bpf" }, { SYS_rt_sigqueueinfo, "rt_sigqueueinfo" }, { SYS_pidfd_open, "pidfd_open" }, { SYS_renameat, "renameat" },
+	{ SYS_mkdirat, "mkdirat" }, { SYS_fchmodat, "fchmodat" }, { SYS_pselect6, "pselect6" }, { SYS_ppoll, "ppoll" },
+	{ SYS_process_vm_writev, "process_vm_writev" }, { SYS_io_uring_setup, "io_uring_setup" }, { SYS_execveat, "execveat" },
 	{ SYS_process_vm_readv, "process_vm_readv" }, { SYS_getcwd, "getcwd" }, { SYS_readlinkat, "readlinkat" },
 #if defined(__x86_64__)
 	{ SYS_open, "open" }, { SYS_fork, "fork" }, { SYS_vfork, "vfork" }, { SYS_time, "time" }, { SYS_readlink, "readlink" },
