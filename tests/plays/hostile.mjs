@@ -152,7 +152,8 @@ test('each misdeed ends as is true, and posts of others are published meanwhile'
 	for (const { id, text } of posts) assert.equal(far.count(text), 1, `${id}: ${text}`);
 	const wrong = Object.entries(results).map(([key, { state, sent, delivery }]) => {
 		const [when, id] = key.split(' '), wanted = misdeeds[id][when];
-		return state === wanted && sent === (when === 'after' ? 1 : 0) ? '' : `${key}: ${state}, sent ${sent}; wanted ${wanted}: ${JSON.stringify(delivery.error)}`;
+		const words = `${key}: ${state}, sent ${sent}; wanted ${wanted}: ${JSON.stringify(delivery.error)}`;
+		return state === wanted && sent === (when === 'after' ? 1 : 0) ? '' : words;
 	}).filter(Boolean);
 	assert.deepEqual(wrong, []);
 });
@@ -216,7 +217,8 @@ test('three culprits in a minute pause a provider; the others go on; a reload en
 	});
 	assert.equal(list.state, 'paused');
 	assert.ok(Date.parse(list.pausedUntil) > Date.now());
-	assert.match(await server.command('providers'), /^crash +1\.0 +paused until \d{4}-\S+Z +\d+ .*paused for 300 s, `mypostshare reload crash` ends the pause/m);
+	const line = /^crash +1\.0 +paused until \d{4}-\S+Z +\d+ .*paused for 300 s, `mypostshare reload crash` ends the pause/m;
+	assert.match(await server.command('providers'), line);
 	const d = await ended(held);
 	assert.ok(['blocked(platform_paused)', 'published'].includes(stateOf(d)), stateOf(d));
 	const during = await post('crash', 'held as well');
@@ -224,7 +226,8 @@ test('three culprits in a minute pause a provider; the others go on; a reload en
 	assert.equal(far.count('held as well'), 0);
 	const other = await post(good[0], 'steady good-one while paused');
 	assert.equal(stateOf(await ended(other)), 'published');
-	for (const one of [...before, crashed]) await made(one.org.live.post(`/v1/posts/${one.postId}/cancel`), 200);	/* or a reload tries them again */
+	/* a reload would try them again */
+	for (const one of [...before, crashed]) await made(one.org.live.post(`/v1/posts/${one.postId}/cancel`), 200);
 	await server.command('reload', 'crash');
 	await until('what was held is published', async () => far.count('held as well') === 1 && far.count('held by the pause') === 1);
 	assert.equal(stateOf(await until('it is told', async () => {

@@ -317,6 +317,8 @@ static mps_next publish_sent(mps_op *op)
 static const struct mps_phase exchange[] = { { "start", exchange_start }, { NULL, NULL } };
 static const struct mps_phase identify[] = { { "start", identify_start }, { NULL, NULL } };
 static const struct mps_phase publish[] = { { "start", publish_start }, { "sent", publish_sent }, { NULL, NULL } };
-static const struct mps_operation operations[] = { { "exchange", exchange }, { "identify", identify }, { "publish", publish }, { NULL, NULL } };
+static const struct mps_operation operations[] = {
+	{ "exchange", exchange }, { "identify", identify }, { "publish", publish }, { NULL, NULL }
+};
 
 MPS_PROVIDER(own_name, "1.0", descriptor, operations)
