@@ -51,6 +51,15 @@ static enum rc begin(struct cx *cx, struct db *db, struct copy *k)
 	return RC_OK;
 }
 
+/* SQLite tells a full disk only where a write says ENOSPC. */
+static enum rc target_rc(const struct copy *k, int code)
+{
+	int e = 0;
+
+	sqlite3_file_control(k->to, "main", SQLITE_FCNTL_LAST_ERRNO, &e);
+	return (code & 0xff) == SQLITE_IOERR && (e == EDQUOT || e == EFBIG || e == ENOSPC) ? RC_FULL : conn_rc(k->to, code);
+}
+
 static enum rc turn(struct cx *cx, struct db *db, void *arg)
 {
 	struct copy *k = arg;
@@ -65,7 +74,7 @@ static enum rc turn(struct cx *cx, struct db *db, void *arg)
 	k->all = sqlite3_backup_pagecount(k->backup);
 	if (code == SQLITE_OK || code == SQLITE_BUSY || code == SQLITE_LOCKED)
 		return RC_OK;
-	enum rc rc = code == SQLITE_DONE ? RC_OK : conn_rc(k->to, code);
+	enum rc rc = code == SQLITE_DONE ? RC_OK : target_rc(k, code);
 	if (rc != RC_OK)
 		fail(cx, rc, "cannot copy the store: %s (%d)", sqlite3_errstr(code), code);
 	end(db, k);
