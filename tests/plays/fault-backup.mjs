@@ -6,12 +6,14 @@
 //
 // A store of 1 GB with TEST_LONG=1, of 200 MB otherwise.
 import assert from 'node:assert/strict';
-import { existsSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Backups, tree } from '../lib/backups.mjs';
-import { connected } from '../lib/connected.mjs';
+import { connect, connected } from '../lib/connected.mjs';
+import { SmallDisk } from '../lib/disk.mjs';
+import { Child } from '../lib/process.mjs';
 import { startSandbox } from '../lib/sandbox.mjs';
-import { startServer } from '../lib/server.mjs';
+import { build, startServer } from '../lib/server.mjs';
 import { after, done, test, until } from '../lib/test.mjs';
 import { sleep } from '../lib/wait.mjs';
 
@@ -202,6 +204,110 @@ test('F11 what was between request and answer at the backup is looked for, and n
 	await sleep(3000);
 	for (const name of names) assert.equal(await sandbox.count(`under way by ${name}`), 1, name);
 	assert.deepEqual([(await read(ids.cem)).deliveries[0].status], ['unconfirmed']);
+});
+
+test('F11 a token that was renewed after the backup is tried once, then its person must connect again', async () => {
+	await sandbox.account('eva', { type: 'keyed', refresh: 'rotating' });
+	org.connections.eva = await connect(server, sandbox, org.test, org.user, 'eva', 'keyed');
+	const backup = await backups.make();
+	await sandbox.expire('eva');
+	await rests(await post('eva renews', 'eva'), 'published');
+	await server.kill();
+	await backups.restore(backup);
+	await server.start();
+	const before = await sandbox.stats();
+	await sandbox.expire('eva');
+	const id = await post('eva after the restore', 'eva');
+	const { deliveries: [one] } = await rests(id, 'blocked');
+	assert.equal(one.statusReason, 'reauth');
+	assert.equal((await org.test.get(`/v1/connections/${org.connections.eva.id}`)).json.status, 'reauth_required');
+	await server.restart('SIGKILL');
+	await sleep(2000);
+	const now = await sandbox.stats();
+	assert.equal(now.refreshes + now.replayed_refreshes - before.refreshes - before.replayed_refreshes, 1, JSON.stringify([before, now]));
+	assert.equal(await sandbox.count('eva after'), 0);
+});
+
+// ---- killed, full, two at once ----
+
+// A backup under way: the command, and its folder.
+async function begun() {
+	const folder = backups.name();
+	const command = new Child(`${build}/mypostshare`, ['--config', server.config, 'backup', folder]);
+	await until('a backup is under way', () => existsSync(`${folder}.part`) || command.ended, 10_000);
+	return { folder, command };
+}
+
+test('F11 kill -9 of the server amid a backup: the command says so, and what is left is no backup', async () => {
+	await grow(60);
+	const { folder, command } = await begun();
+	await server.kill();
+	const { status } = await command.end;
+	assert.equal(status, 1, command.output);
+	assert.match(command.output, /ended before the backup was whole|closed it without an answer/);
+	assert.ok(existsSync(`${folder}.part`) && !existsSync(folder));
+	const store = backups.aside();
+	const { status: refused, output } = await backups.attempt(`${folder}.part`);
+	assert.equal(refused, 1);
+	assert.match(output, /not a whole backup/);
+	assert.ok(backups.empty);
+	for (const name of readdirSync(store)) renameSync(join(store, name), join(backups.data, name));
+	await server.start();
+	assert.equal(existsSync(join(backups.data, 'copy')), false, 'the copy is left in the data folder');
+	await server.command('backup', folder);
+	assert.ok(existsSync(folder) && !existsSync(`${folder}.part`));
+});
+
+test('F11 two at once: the second is refused, and kill -9 of the command does not hurt the first', async () => {
+	const { folder, command } = await begun();
+	const { status, output } = await server.attempt('backup', backups.name());
+	assert.equal(status, 1);
+	assert.match(output, /a backup is running already/);
+	await command.stop('SIGKILL');
+	assert.match(await until('it is whole', async () => {
+		const said = await server.command('backup');
+		return !said.includes('state running') && said;
+	}, 60_000), /^state done$/m);
+	assert.equal(backups.manifest(folder).format, 1);
+});
+
+test('F11 a full disk: it is said, nothing is left, the server goes on', async () => {
+	const disk = new SmallDisk(24);
+	after(() => disk.remove());
+	const folder = join(disk.folder, 'backup');
+	const { status, output } = await server.attempt('backup', folder);
+	assert.equal(status, 1);
+	assert.match(output, /no backup was made: .*No space left/);
+	assert.deepEqual(readdirSync(disk.folder), []);
+	await rests(await post('after the full disk', 'ben'), 'published');
+	assert.match((await org.live.get('/metrics')).text, /^mypostshare_backups_total\{result="failed"\} [1-9]/m);
+	assert.match(server.log(), /"level":"error","who":"backup","msg":"[^"]*failed, nothing is left of it/);
+});
+
+test('F11 kill -9 of a restore: no server starts on less than the whole, and the next restore goes through', async () => {
+	const backup = await backups.make();
+	await server.end();
+	backups.aside();
+	let cut = 0;
+	for (let i = 0; i < 6; i++) {
+		const command = new Child(`${build}/mypostshare`, ['--config', server.config, 'restore', backup]);
+		await until('it has begun', () => existsSync(join(backups.data, 'restore')) || command.ended, 10_000);
+		await sleep(40 * i);
+		await command.stop('SIGKILL');
+		if (existsSync(join(backups.data, 'mypostshare.db'))) {		// it was faster
+			backups.aside();
+			continue;
+		}
+		cut++;
+		const { status, output } = await server.attempt('org', 'list');
+		assert.equal(status, 1, output);
+		assert.match(output, /a restore was begun and did not end/);
+		assert.equal(existsSync(join(backups.data, 'mypostshare.db')), false, 'an empty store took the place');
+	}
+	assert.ok(cut > 0, 'no restore was cut');
+	await server.command('restore', backup);
+	await server.start();
+	assert.equal((await read(promised[0].id)).text, promised[0].text);
 });
 
 await done(process.env.TEST_LONG ? 3_600_000 : 240_000);
