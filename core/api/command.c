@@ -228,11 +228,12 @@ static const char *moment(struct arena *a, struct jv v, const char *none)
 	return json_type(v) == JSON_STRING ? arena_printf(a, "%.*sZ", (int)strcspn(text, "."), text) : none;
 }
 
+static const char *word(struct jv p, const char *key) { return json_text_or(json_get(p, key), ""); }	/* a refused one has no version */
 static const char *or_dash(const char *text) { return text[0] ? text : "-"; }
 
 static const char *cause_of(struct arena *a, struct jv p, const char *state)
 {
-	const char *words = json_text(json_get(p, "words")), *last = json_text(json_get(p, "lastFailure"));
+	const char *words = word(p, "words"), *last = word(p, "lastFailure");
 	if (words[0] && text_eq(state, "serving"))
 		return arena_printf(a, "goes on as it was, its reload was refused: %s", words);
 	return or_dash(words[0] ? words : last);
@@ -240,12 +241,12 @@ static const char *cause_of(struct arena *a, struct jv p, const char *state)
 
 static struct provider_line provider_line(struct arena *a, struct jv p)
 {
-	const char *state = json_text(json_get(p, "state"));
+	const char *state = word(p, "state");
 	const char *until = moment(a, json_get(p, "pausedUntil"), "");
 	int64_t failures = 0;
 	json_int(json_get(p, "failures"), &failures);
 	return (struct provider_line){{
-		json_text(json_get(p, "id")), or_dash(json_text(json_get(p, "version"))),
+		word(p, "id"), or_dash(word(p, "version")),
 		until[0] ? arena_printf(a, "%s until %s", state, until) : state, arena_printf(a, "%lld", (long long)failures),
 		moment(a, json_get(p, "lastFailureAt"), "-"), cause_of(a, p, state),
 	}};

@@ -8,6 +8,7 @@
  */
 #include "core/engine/hostwire.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -29,6 +30,12 @@
 #include "core/io/vault.h"
 
 #define FILE_MAX (16 * 1024 * 1024)
+
+#if defined(__x86_64__)
+#define MACHINE EM_X86_64
+#else
+#define MACHINE EM_AARCH64
+#endif
 
 /* --- the file ------------------------------------------------------------------------------------------------ */
 
@@ -63,11 +70,16 @@ static enum rc file_open(struct cx *cx, const char *file, int *ret_fd, off_t *re
 	if (fd < 0)
 		return fail(cx, RC_NOT_FOUND, "provider file %s: %s", file,
 			errno == ELOOP ? "is a symbolic link; name the file itself" : strerror(errno));
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || !owner_ok(&st) || st.st_size > FILE_MAX || st.st_size == 0) {
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+		(void)fail(cx, RC_DENIED, "provider file %s: is not a file but a folder, a pipe or a device", file);
+	else if (!owner_ok(&st))
+		(void)fail(cx, RC_DENIED, "provider file %s: others than root and this user can write it (owner %u, mode %04o): chown and chmod go-w it",
+			file, (unsigned)st.st_uid, (unsigned)(st.st_mode & 07777));
+	else if (st.st_size > FILE_MAX || st.st_size == 0)
+		(void)fail(cx, RC_DENIED, "provider file %s: has %lld bytes, wanted 1 byte to 16 MiB", file, (long long)st.st_size);
+	if (cx->rc != RC_OK) {
 		(void)close(fd);
-		return fail(cx, RC_DENIED,
-			"provider file %s: not a file of 1 byte to 16 MiB that only root or this user can write (mode %04o): chown and chmod go-w it",
-			file, (unsigned)(st.st_mode & 07777));
+		return cx->rc;
 	}
 	*ret_fd = fd;
 	*ret_size = st.st_size;
@@ -86,11 +98,29 @@ static bool copy_all(int from, char *to, size_t n)
 	return true;
 }
 
+/* What the dynamic linker would say less clearly, or by a signal.  NULL: it may try. */
+static const char *elf_fault(const char *bytes, size_t n)
+{
+	Elf64_Ehdr head;
+
+	if (n < sizeof head || memcmp(bytes, ELFMAG, SELFMAG) != 0)
+		return "is no shared object";
+	memcpy(&head, bytes, sizeof head);
+	if (head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_ident[EI_DATA] != ELFDATA2LSB || head.e_machine != MACHINE)
+		return "is built for another machine: build it on one of this kind";
+	if (head.e_type != ET_DYN)
+		return "is no shared object: build it with -shared";
+	if (head.e_shoff > n || (uint64_t)head.e_shnum * head.e_shentsize > n - head.e_shoff)
+		return "is cut off: install it again";
+	return NULL;
+}
+
 /* Maps the memory file, fills it, checks the pin on what was read (not on what lies on disk). */
 static enum rc file_fill(struct cx *cx, const struct host_spec *spec, int from, int memfd, size_t n)
 {
 	uint8_t hash[32];
 	struct buf hex BUF_AUTO;
+	const char *fault;
 	char *map = ftruncate(memfd, (off_t)n) == 0 ? mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0) : MAP_FAILED;
 	bool whole = map != MAP_FAILED && copy_all(from, map, n);
 
@@ -99,6 +129,7 @@ static enum rc file_fill(struct cx *cx, const struct host_spec *spec, int from, 
 		vault_sha256(map, n, hash);
 		text_hex(&hex, hash, sizeof hash);
 	}
+	fault = whole ? elf_fault(map, n) : NULL;
 	if (map != MAP_FAILED)
 		(void)munmap(map, n);
 	if (!whole)
@@ -107,6 +138,8 @@ static enum rc file_fill(struct cx *cx, const struct host_spec *spec, int from, 
 		return fail(cx, RC_DENIED,
 			"provider file %s: its SHA-256 is %s, pinned is %s: install the pinned file, or change sha256 in [provider.%s]",
 			spec->file, buf_text(&hex), spec->sha256, spec->id);
+	if (fault)
+		return fail(cx, RC_INVALID, "provider file %s (%s) is refused: it %s", spec->file, spec->id, fault);
 	return RC_OK;
 }
 

@@ -162,7 +162,8 @@ static void some_providers(void *server, struct buf *list)
 	buf_adds(list, "[{\"id\":\"good\",\"version\":\"1.0\",\"state\":\"serving\",\"pausedUntil\":null,\"failures\":0,\"lastFailure\":\"\","
 		"\"lastFailureAt\":null,\"words\":\"\"},{\"id\":\"looper\",\"version\":\"2.10\",\"state\":\"paused\",\"pausedUntil\":"
 		"\"2026-11-23T18:25:30.123Z\",\"failures\":3,\"lastFailure\":\"it loops\",\"lastFailureAt\":\"2026-11-23T18:20:30.123Z\","
-		"\"words\":\"it loops; paused\"},{\"id\":\"kept\",\"version\":\"1\",\"state\":\"serving\",\"words\":\"gone\"},"
+		"\"words\":\"it loops; paused\"},{\"id\":\"bad\",\"version\":null,\"state\":\"refused\",\"words\":\"no\"},"
+		"{\"id\":\"kept\",\"version\":\"1\",\"state\":\"serving\",\"words\":\"gone\"},"
 		"{\"id\":\"crashed\",\"version\":\"1\",\"state\":\"serving\",\"failures\":1,\"lastFailure\":\"it crashed\",\"words\":\"\"}]");
 }
 
@@ -176,6 +177,7 @@ TEST(providers_as_a_table_and_as_json)
 		"PROVIDER  VERSION  STATE                              FAILURES  LAST FAILURE          CAUSE\n"
 		"good      1.0      serving                            0         -                     -\n"
 		"looper    2.10     paused until 2026-11-23T18:25:30Z  3         2026-11-23T18:20:30Z  it loops; paused\n"
+		"bad       -        refused                            0         -                     no\n"
 		"kept      1        serving                            0         -                     goes on as it was, its reload was refused: gone\n"
 		"crashed   1        serving                            1         -                     it crashed\n");
 	buf_reset(&out);
