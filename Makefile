@@ -144,6 +144,7 @@ $(B)/sim: $(call obj,$(simsrc)) $(B)/libcore.a
 	@mkdir -p $(@D)
 	$(CC) $(ALLC) -fPIE -pie $(LDHARD) -Wl,--wrap=db_write,--wrap=db_write_async,--wrap=op_of_delivery -o $@ $(call obj,$(simsrc)) $(B)/libcore.a $(LDLIBS)
 
+comma := ,
 # Fuzzing: one program per tests/fuzz/NAME.c, with what it is about; play.c is shared by those that play with a provider.
 fuzz     := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(filter-out tests/fuzz/play.c,$(wildcard tests/fuzz/*.c)))
 fuzzlink  = @mkdir -p $(@D); $(CC) $(CPPFLAGS) $(ALLC) -fsanitize=fuzzer -o $@ $(filter %.c %.o %.a,$^)
@@ -158,8 +159,11 @@ $(fuzzplay): $(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h $(playobj)
 	$(fuzzlink) -lsodium -lunistring
 $(B)/fuzz/probe: tests/fuzz/probe.c tests/fuzz/fuzz.h $(call obj,$(filter-out core/probe/main.c core/probe/confine.c,$(probesrc)))
 	$(fuzzlink)
+# What a target puts in the place of a process or of a library is linked by name.
+fuzzwrap_frame  := proc_spawn proc_reap proc_kill proc_drop proc_listen
+fuzzwrap_answer := curl_easy_setopt
 $(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h $(B)/libcore.a
-	$(fuzzlink) $(LDLIBS)
+	$(fuzzlink) $(addprefix -Wl$(comma)--wrap=,$(fuzzwrap_$*)) $(LDLIBS)
 fuzz-build:
 	$(MAKE) --no-print-directory FUZZ=1 fuzz-all
 fuzz-all: $(fuzz)

@@ -108,7 +108,7 @@ static void fix_parts(struct request *q)
 		size_t end = i + 1 < q->part_count ? q->starts[i + 1] : q->body.len;
 
 		if (!q->parts[i].is_range) {
-			q->parts[i].bytes = q->body.data + q->starts[i];
+			q->parts[i].bytes = buf_text(&q->body) + q->starts[i];
 			q->parts[i].n = end - q->starts[i];
 		}
 	}

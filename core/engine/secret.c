@@ -274,7 +274,7 @@ static void rewrite(struct redaction *r, const char *key, struct jv v)
 		jsonw_array(&r->w, key);
 		rewrite_members(r, v);
 		jsonw_array_end(&r->w);
-	} else if (json_type(v) == JSON_STRING && is_secret(r)) {
+	} else if (json_text(v) != NULL && is_secret(r)) {	/* a number, too: read_tokens takes it as it stands */
 		seal_value(r, key, json_text(v));
 	} else {
 		raw = json_raw(v, &n);

@@ -44,6 +44,9 @@ static void header_keep(struct buf *out, const char *line, size_t n)
 	if (colon == NULL || colon == line || isspace((unsigned char)line[0]))
 		return;
 	for (const char *c = line; c < colon; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)	/* no name; a NUL would end the lines for who reads them as text */
+			return;
+	for (const char *c = line; c < colon; c++)
 		buf_addc(out, (char)tolower((unsigned char)*c));
 	buf_adds(out, ": ");
 	while (n > 0 && (line[n - 1] == ' ' || line[n - 1] == '\t'))

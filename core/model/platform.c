@@ -277,6 +277,8 @@ static void read_state_versions(struct reading *r, struct jv v)
 {
 	r->p->state_min = int_of(r, json_at(v, 0), "state_versions", 1);
 	r->p->state_max = int_of(r, json_at(v, 1), "state_versions", 1);
+	if (r->p->state_min > r->p->state_max)
+		refuse(r, "state_versions", "must be the oldest and the newest, in this order");
 }
 
 static void read_operations(struct reading *r, struct jv v) { r->p->operations = list_of(r, v, "operations"); }
