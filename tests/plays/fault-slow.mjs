@@ -23,6 +23,7 @@ const org = await connected(server, sandbox, ['alice']);
 const opened = (pid) => readdirSync(`/proc/${pid}/fd`).length;
 const threads = (pid) => Number(/^Threads:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
 
+const targets = [{ connectionId: org.connections.alice.id }];
 let written = 0;
 
 // Good clients until `over`, each with a new connection per request: the milliseconds and what was not 2xx.
@@ -33,7 +34,7 @@ async function goodOnes(ask, over) {
 		while (!over()) {
 			const begun = performance.now(), write = ++n % 5 === 0;
 			const { status, text } = write
-				? await ask('POST', '/v1/posts', { externalUserId: org.user, text: `good ${++written}`, mode: 'draft', targets: [{ connectionId: org.connections.alice.id }] })
+				? await ask('POST', '/v1/posts', { externalUserId: org.user, text: `good ${++written}`, mode: 'draft', targets })
 				: await ask('GET', '/v1/posts?limit=5');
 			times.push(performance.now() - begun);
 			if (status >= 300) bad.push(`${status} ${text.slice(0, 200)}`);

@@ -1,6 +1,7 @@
 // The shipped etc/nginx.conf in front of the running server.  Oracles: the bytes on the wire, nginx's logs, the number of
 // requests that the server itself counted, and the posts in the store.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readdirSync, statSync } from 'node:fs';
 import http2 from 'node:http2';
 import net from 'node:net';
@@ -23,12 +24,12 @@ after(() => server.stop());
 const front = await startNginx(server, { sandbox });
 after(() => front.stop());
 const org = await connected(server, sandbox, ['alice']);
-const key = org.test_key;
+const key = org.test_key, secure = { servername: NAME };
 
 async function counted() {
 	const response = await fetch(`${server.url}/metrics`);
-	const sum = [...(await response.text()).matchAll(/^mypostshare_http_requests_total\{.*\} (\d+)$/gm)].reduce((n, [, value]) => n + Number(value), 0);
-	return sum;
+	const values = [...(await response.text()).matchAll(/^mypostshare_http_requests_total\{.*\} (\d+)$/gm)];
+	return values.reduce((n, [, value]) => n + Number(value), 0);
 }
 
 const envelope = (answer, status, code) => {
@@ -79,11 +80,12 @@ test('all the hostile bytes through it: the server counts as many requests as ng
 	const before = await counted(), logged = front.access().length;
 	let requests = 0, marks = 0;
 	for (const row of hostile) {
-		const body = JSON.stringify({ externalUserId: org.user, text: `hidden ${++marks}`, mode: 'draft', targets: [{ connectionId: org.connections.alice.id }] });
+		const targets = [{ connectionId: org.connections.alice.id }];
+		const body = JSON.stringify({ externalUserId: org.user, text: `hidden ${++marks}`, mode: 'draft', targets });
 		const hidden = [`POST /v1/posts HTTP/1.1`, `Host: ${NAME}`, `Authorization: Bearer ${key}`, 'Content-Type: application/json',
 			`Content-Length: ${Buffer.byteLength(body)}`, 'Connection: close', '', body].join('\r\n');
 		const bytes = row.bytes.replaceAll('KEY', key).replace(/Host: h(?=[\r\n])/g, `Host: ${NAME}`);
-		const { answers } = await raw(front.port, bytes + (row.alone ? '' : hidden), { secure: { servername: NAME }, end: row.end, ms: 20_000 });
+		const { answers } = await raw(front.port, bytes + (row.alone ? '' : hidden), { secure, end: row.end, ms: 20_000 });
 		requests += answers.length;
 		for (const { status, text } of answers) {
 			assert.ok(status < 500, `${row.name}: ${status}: ${text}`);
@@ -106,11 +108,12 @@ test('all the hostile bytes through it: the server counts as many requests as ng
 test('what is for this machine only is not reached, however it is spelled', async () => {
 	const { answers: [own] } = await raw(server.port, 'GET /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n');
 	assert.match(own.text, /mypostshare_uptime_seconds/);
-	const paths = ['/metrics', '/metrics?x=1', '/%6detrics', '/v1/../metrics', '//metrics', '/metrics/', '/METRICS', '/./metrics', '/docs/%2e%2e/metrics',
-		'/sandbox/control/ledger', '/sandbox/%63ontrol/ledger', '/sandbox//control/ledger', '/sandbox/x/../control/ledger', '/sandbox/control%2fledger',
-		'/refused/503', '/refused/200'];
+	const paths = ['/metrics', '/metrics?x=1', '/%6detrics', '/v1/../metrics', '//metrics', '/metrics/', '/METRICS', '/./metrics',
+		'/docs/%2e%2e/metrics', '/sandbox/control/ledger', '/sandbox/%63ontrol/ledger', '/sandbox//control/ledger',
+		'/sandbox/x/../control/ledger', '/sandbox/control%2fledger', '/refused/503', '/refused/200'];
+	const ask = (path) => raw(front.port, `GET ${path} HTTP/1.1\r\nHost: ${NAME}\r\nConnection: close\r\n\r\n`, { secure });
 	for (const path of paths) {
-		const { answers: [got] } = await raw(front.port, `GET ${path} HTTP/1.1\r\nHost: ${NAME}\r\nConnection: close\r\n\r\n`, { secure: { servername: NAME } });
+		const { answers: [got] } = await ask(path);
 		assert.ok([400, 403, 404].includes(got.status), `${path}: ${got.status}`);
 		assert.ok(!/mypostshare_|"posts"|"ledger"/.test(got.text), `${path}: ${got.text.slice(0, 200)}`);
 	}
@@ -119,12 +122,15 @@ test('what is for this machine only is not reached, however it is spelled', asyn
 });
 
 test('a file is not kept by nginx first: its bytes lie with the server before the last one is sent', async () => {
-	const size = 48 << 20, piece = Buffer.alloc(1 << 20, 7);
+	const size = 48 << 20, piece = Buffer.alloc(1 << 20, 7), sizeOf = (name) => statSync(join(mediaFolder(server), name)).size;
+	const half = async (out) => {
+		for (let sent = 0; sent < size / 2; sent += piece.length) if (!out.write(piece)) await once(out, 'drain');
+	};
 	const answer = await front.call('POST', '/v1/media', {
 		key, headers: { 'content-type': 'video/mp4', 'content-length': size }, body: async (out) => {
-			for (let sent = 0; sent < size / 2; sent += piece.length) if (!out.write(piece)) await new Promise((resolve) => out.once('drain', resolve));
-			await until('half of it lies there', () => readdirSync(mediaFolder(server)).some((name) => statSync(join(mediaFolder(server), name)).size > size / 4));
-			for (let sent = size / 2; sent < size; sent += piece.length) if (!out.write(piece)) await new Promise((resolve) => out.once('drain', resolve));
+			await half(out);
+			await until('some of it lies there', () => readdirSync(mediaFolder(server)).some((name) => sizeOf(name) > size / 4));
+			await half(out);
 			out.end();
 		},
 	});
@@ -132,17 +138,21 @@ test('a file is not kept by nginx first: its bytes lie with the server before th
 });
 
 test('a body over the limit: 413 in the form of the API, for files and for all else', async () => {
-	envelope(await front.call('POST', '/v1/posts', { key, headers: { 'content-type': 'application/json', 'content-length': 3 << 20 }, body: (out) => out.flushHeaders() }),
-		413, 'payload_too_large');
-	envelope(await front.call('POST', '/v1/media', { key, headers: { 'content-type': 'video/mp4', 'content-length': 600 << 20 }, body: (out) => out.flushHeaders() }),
-		413, 'payload_too_large');
-	const ours = await front.call('POST', '/v1/posts', { key, headers: { 'content-type': 'application/json' }, body: Buffer.alloc((1 << 20) + 1, 32) });
-	envelope(ours, 413, 'payload_too_large');
+	const announced = (path, type, length) => front.call('POST', path, {
+		key, headers: { 'content-type': type, 'content-length': length }, body: (out) => out.flushHeaders(),
+	});
+	envelope(await announced('/v1/posts', 'application/json', 3 << 20), 413, 'payload_too_large');
+	envelope(await announced('/v1/media', 'video/mp4', 600 << 20), 413, 'payload_too_large');
+	const body = Buffer.alloc((1 << 20) + 1, 32), headers = { 'content-type': 'application/json' };
+	envelope(await front.call('POST', '/v1/posts', { key, headers, body }), 413, 'payload_too_large');
 });
 
 test('a body in chunks arrives as one with a length', async () => {
 	const answer = await front.call('POST', '/v1/posts', {
-		key, headers: { 'content-type': 'application/json', 'transfer-encoding': 'chunked' }, body: (out) => { out.write('{"externalUserId":'); out.end('"nobody"}'); },
+		key, headers: { 'content-type': 'application/json', 'transfer-encoding': 'chunked' }, body: (out) => {
+			out.write('{"externalUserId":');
+			out.end('"nobody"}');
+		},
 	});
 	assert.equal(answer.json?.error?.code, 'end_user_not_found', answer.text);
 });
@@ -152,7 +162,7 @@ test('no log holds codes, states, links to pages or keys, also when the server i
 	const ask = async () => {
 		await front.call('GET', `/oauth/sandbox/callback?code=${secrets[0]}&state=${secrets[1]}`);
 		await front.call('GET', `/connect/${secrets[2]}?error=x`);
-		await front.call('POST', `/connect/${secrets[2]}/start`, { body: 'a=b', headers: { 'content-type': 'application/x-www-form-urlencoded' } });
+		await front.call('POST', `/connect/${secrets[2]}/start`, { body: 'a=b' });
 		await front.call('GET', `/sandbox/oauth/authorize?state=${secrets[1]}&code=${secrets[0]}`);
 		await front.call('GET', '/v1/posts', { key });
 	};
@@ -177,8 +187,8 @@ test('a request that was cut off is not sent again: nginx asks once', async () =
 	const deaf = net.createServer((socket) => socket.on('data', () => { asked++; socket.destroy(); }).on('error', () => {}));
 	await new Promise((resolve) => deaf.listen(server.port, '127.0.0.1', resolve));
 	for (const method of ['GET', 'POST']) {
-		const answer = await front.call(method, '/v1/posts', { key, ...(method === 'POST' && { headers: { 'content-type': 'application/json' }, body: '{}' }) });
-		envelope(answer, 503, 'unavailable');
+		const more = method === 'POST' ? { headers: { 'content-type': 'application/json' }, body: '{}' } : {};
+		envelope(await front.call(method, '/v1/posts', { key, ...more }), 503, 'unavailable');
 	}
 	assert.equal(asked, 2);
 	await new Promise((resolve) => deaf.close(resolve));
@@ -188,7 +198,10 @@ test('a request that was cut off is not sent again: nginx asks once', async () =
 test('the client is who nginx saw: limits count by that address, and a claimed one changes nothing', async () => {
 	server.configure({ server: { listen: `127.0.0.1:${server.port}`, address_per_minute: ADDRESS_LIMIT, key_per_minute: 0 } });
 	await server.restart();
-	const as = async (address, claim) => (await front.call('GET', '/v1/posts', { key, address, headers: claim ? { 'x-forwarded-for': claim } : {} })).status;
+	const as = async (address, claim) => {
+		const { status } = await front.call('GET', '/v1/posts', { key, address, headers: { 'x-forwarded-for': claim } });
+		return status;
+	};
 	let last = 200, n = 0;
 	for (; last === 200 && n < 3 * ADDRESS_LIMIT; n++) last = await as('127.0.0.2', `198.51.100.${n}`);
 	assert.equal(last, 429, `after ${n}`);
