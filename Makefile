@@ -162,6 +162,7 @@ $(B)/fuzz/probe: tests/fuzz/probe.c tests/fuzz/fuzz.h $(call obj,$(filter-out co
 # What a target puts in the place of a process or of a library is linked by name.
 fuzzwrap_frame  := proc_spawn proc_reap proc_kill proc_drop proc_listen
 fuzzwrap_answer := curl_easy_setopt
+fuzzwrap_idempotency := mg_read
 $(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h $(B)/libcore.a
 	$(fuzzlink) $(addprefix -Wl$(comma)--wrap=,$(fuzzwrap_$*)) $(LDLIBS)
 fuzz-build:
