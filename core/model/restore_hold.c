@@ -11,7 +11,9 @@
  *   children of what may be out         unconfirmed(restored) too, or a parent's confirmation would send them
  *   an edit under way                   failed: a later one may have followed
  *   people connecting                   their sessions have ended
- *   drafts, unconfirmed, awaiting_user  as they are: nothing of them sends by itself
+ *   unconfirmed                         restored, too: two negative looks would send it again, and it may have been, under
+ *                                       a key or with a container that this store does not know
+ *   drafts, awaiting_user               as they are: nothing of them sends by itself
  *
  * Event numbers jump to the clock's milliseconds, so that a reader's place in the feed stays behind what comes.
  */
@@ -36,7 +38,8 @@ static struct stmt *may_be_out(struct db_conn *c, int64_t now)
 	return db_query(c, "SELECT id, post_id, organization_id, state FROM delivery"
 		" WHERE state IN ('processing', 'committing', 'awaiting_platform')"
 		" OR (state = 'queued' AND (claimed_at IS NOT NULL OR due_at <= ?1))"
-		" OR (state = 'blocked' AND (reason <> '" REASON "' OR scheduled_at <= ?1)) LIMIT 200", "i", now);
+		" OR (state = 'unconfirmed' AND COALESCE(reason, '') <> '" REASON "')"
+		" OR (state = 'blocked' AND (COALESCE(reason, '') <> '" REASON "' OR scheduled_at <= ?1)) LIMIT 200", "i", now);
 }
 
 static struct stmt *children(struct db_conn *c, int64_t now)
@@ -68,7 +71,7 @@ static int list(struct stmt *s, struct arena *a, struct held *ret)
  * made is of the past, and a caller's retry begins anew. */
 static void hold_unconfirmed(struct db_conn *c, const struct held *d, int64_t now)
 {
-	if (!text_eq(d->state, "awaiting_platform"))
+	if (!text_eq(d->state, "awaiting_platform") && !text_eq(d->state, "unconfirmed"))
 		db_run(c, "DELETE FROM operation WHERE delivery_id = ?1 AND organization_id = ?2 AND kind = 'publish'"
 		       " AND (intent IS NULL OR event <> 'lost')", "ss", d->id, d->organization_id);
 	db_run(c, "UPDATE operation SET resent = 1 WHERE delivery_id = ?1 AND organization_id = ?2 AND kind = 'publish'", "ss", d->id,

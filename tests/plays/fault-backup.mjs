@@ -206,6 +206,25 @@ test('F11 what was between request and answer at the backup is looked for, and n
 	assert.deepEqual([(await read(ids.cem)).deliveries[0].status], ['unconfirmed']);
 });
 
+// The first request came to nothing, which two looks proved; a second was sent.  The backup is from between: it knows of
+// one container, and that it holds no post.
+test('F11 absence sends nothing after a restore', async () => {
+	const id = await post('absent at the backup [[reset:before:once]]', 'dov');
+	await rests(id, 'unconfirmed');
+	const backup = await backups.make();
+	assert.equal(await sandbox.count('absent at the backup'), 0);
+	await rests(id, 'published');
+	await server.kill();
+	await backups.restore(backup);
+	await server.start();
+	for (let i = 0; i < 8; i++) {		// asked again and again
+		await org.test.post(`/v1/deliveries/${(await read(id)).deliveries[0].id}/reconcile`, {});
+		await sleep(500);
+	}
+	assert.equal((await read(id)).deliveries[0].status, 'unconfirmed');
+	assert.equal(await sandbox.count('absent at the backup'), 1);
+});
+
 test('F11 a token that was renewed after the backup is tried once, then its person must connect again', async () => {
 	await sandbox.account('eva', { type: 'keyed', refresh: 'rotating' });
 	org.connections.eva = await connect(server, sandbox, org.test, org.user, 'eva', 'keyed');
