@@ -56,22 +56,34 @@ static enum rc put_states(struct cx *x, struct db_conn *c, void *arg)
 	return db_fail(x, c);
 }
 
+struct seen { struct delivery d; int64_t operations, events; bool there; };
+
+/* Read first, compared afterwards: a check that fails must not keep the reader. */
+static struct seen see(const struct state *t, struct arena *a)
+{
+	struct seen e = {.there = false};
+	DB_READ_AUTO struct db_conn *c = db_take(store.db);
+
+	e.there = delivery_load(c, t->id, NULL, a, &e.d);
+	e.operations = db_number(c, 0, "SELECT COUNT(*) FROM operation WHERE delivery_id = ?1", "s", t->id);
+	e.events = db_number(c, 0, "SELECT COUNT(*) FROM event WHERE type = ?1 AND data LIKE '%\"id\":\"' || ?2 || '\"%'", "ss",
+			     text_eq(t->after, "blocked") ? "delivery.blocked" : "delivery.unconfirmed", t->id);
+	return e;
+}
+
 static void check_state(const struct state *t)
 {
 	ARENA_AUTO struct arena a;
-	struct delivery d = {0};
-	DB_READ_AUTO struct db_conn *c = db_take(store.db);
 
 	arena_init(&a, 65536);
-	CHECK_SAY(delivery_load(c, t->id, NULL, &a, &d), "%s", t->id);
-	bool held = text_eq(t->after_reason, "restored"), moved = !text_eq(t->after, t->state) || held;
-	CHECK_SAY(text_eq(delivery_state_name(d.state), t->after) && text_eq(d.reason, t->after_reason), "%s is %s (%s)", t->id,
-		  delivery_state_name(d.state), d.reason ? d.reason : "-");
-	CHECK_SAY(d.claim == (moved ? 4 : 3), "%s: claim %d", t->id, (int)d.claim);
-	CHECK_SAY(db_number(c, 0, "SELECT COUNT(*) FROM operation WHERE delivery_id = ?1", "s", t->id) == t->operation, "operation of %s", t->id);
-	CHECK_SAY(!held || (d.due_at > 0) == t->operation, "%s is due at %lld", t->id, (long long)d.due_at);
-	CHECK_SAY(db_number(c, 0, "SELECT COUNT(*) FROM event WHERE type = ?1 AND data LIKE '%\"id\":\"' || ?2 || '\"%'", "ss",
-			    text_eq(t->after, "blocked") ? "delivery.blocked" : "delivery.unconfirmed", t->id) == held, "event of %s", t->id);
+	struct seen e = see(t, &a);
+	bool held = text_eq(t->after_reason, "restored");
+	CHECK_SAY(e.there && text_eq(delivery_state_name(e.d.state), t->after) && text_eq(e.d.reason, t->after_reason), "%s is %s (%s)", t->id,
+		  delivery_state_name(e.d.state), e.d.reason ? e.d.reason : "-");
+	CHECK_SAY(e.d.claim == (held ? 4 : 3), "%s: claim %d", t->id, (int)e.d.claim);
+	CHECK_SAY(e.operations == t->operation, "operation of %s", t->id);
+	CHECK_SAY(!held || (e.d.due_at > 0) == t->operation, "%s is due at %lld", t->id, (long long)e.d.due_at);
+	CHECK_SAY(e.events == held, "event of %s", t->id);
 }
 
 TEST(what_may_have_been_sent_since_is_held_back)
