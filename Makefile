@@ -42,7 +42,7 @@ shut     = $(patsubst %.c,$(B)/$(if $(plain),plain,obj)/%.o,$(1))
 testso  := $(patsubst tests/plugins/%.c,$(B)/tests/plugins/%.so,$(wildcard tests/plugins/*.c))
 unit    := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*.c))
 
-.PHONY: coverage crash fail-build fuzz fuzz-build fuzz-all fuzz-merge all help setup demo test test-long audit bench check clean install unit
+.PHONY: lint coverage crash fail-build fuzz fuzz-build fuzz-all fuzz-merge all help setup demo test test-long audit bench check clean install unit
 all: $(B)/mypostshare $(B)/libexec/mypostshare-host $(B)/libexec/mypostshare-probe $(plugin) $(B)/try
 
 help:
@@ -191,6 +191,9 @@ test: ## every test, or a group of them: make test T=unit, T=sandbox; one line e
 
 test-long: all unit $(B)/sim $(testso) fail-build ## the same with tests/plays/long-*.mjs and more rounds; hours
 	LONG=1 tests/run $(B) $(T)
+
+lint: $(B)/embed.c ## clang-tidy, cppcheck and gcc -fanalyzer against tests/lint/accepted.txt; T=tidy, T=cppcheck or T=analyzer alone
+	tests/lint/run $(B) $(T)
 
 coverage: ## what the tests run of each file, into build-cov/coverage.txt; fails below tests/coverage/files.txt; T= as for test
 	@$(MAKE) --no-print-directory COV=1 all unit build-cov/sim $(testso:$(B)/%=build-cov/%)

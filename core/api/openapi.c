@@ -216,7 +216,7 @@ static void operation_write(struct jsonw *w, const struct route *r)
 	const char *tag;
 	size_t n, tag_n = tag_of(r, &tag);
 
-	for (n = 0; r->method[n] && n < sizeof(method) - 1; n++)
+	for (n = 0; n < sizeof(method) - 1 && r->method[n]; n++)
 		method[n] = (char)(r->method[n] | 32);
 	method[n] = 0;
 	jsonw_object(w, method);

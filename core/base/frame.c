@@ -100,7 +100,7 @@ int frame_peek(const char *data, size_t len, size_t max, struct frame_head *ret_
 
 bool rec_next(const char *data, size_t len, size_t *at, struct rec *ret, bool *ret_bad)
 {
-	bool ignored;
+	bool ignored = false;
 	bool *bad = ret_bad ? ret_bad : &ignored;
 	*bad = false;
 	if (*at == len)

@@ -40,7 +40,7 @@ bool connect_session_by_state(struct db_conn *c, const struct vault *v, const ch
 struct connect_filter { const char *end_user_id, *platform, *status; };	/* NULL: any */
 struct stmt *connect_session_list(struct db_conn *c, const struct owner *o, const struct connect_filter *f, const char *after, int limit,
 				  int64_t now);
-void connect_session_row(struct stmt *s, struct arena *a, struct connect_session *ret);
+void connect_session_row(struct stmt *q, struct arena *a, struct connect_session *ret);
 
 /* Stores a new one: everything that a caller chooses is in s; id is filled.  Inside a closure. */
 enum rc connect_session_add(struct cx *cx, struct db_conn *c, const struct vault *v, struct connect_session *s, char id[ID_MAX],
