@@ -6,6 +6,7 @@
 #   make FUZZ=1 ...                   builds with clang for libFuzzer, in build-fuzz: see make fuzz
 
 CC      ?= gcc
+comma   := ,
 B       := build$(if $(FUZZ),-fuzz,$(if $(SAN),-$(SAN))$(if $(COV),-cov)$(if $(FAIL),-fail))
 PKGS    := sqlite3 libcurl libsodium inih libcrypto
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
@@ -102,9 +103,11 @@ $(B)/unit/%: tests/unit/%.c tests/unit/test.h $(B)/libcore.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $< $(B)/libcore.a $(LDLIBS)
 # One operation of the engine without hosts, network and refreshes: see tests/unit/op_bench.h.
+wraps := $(addprefix -Wl$(comma)--wrap=,hosts_step hosts_fault hosts_waits hosts_turn hosts_timeout http_send http_turn http_running http_wakeup \
+         provide_turn refresh_wait id_random clock_now)
 $(B)/unit/op_%: tests/unit/op_%.c tests/unit/test.h $(B)/libcore.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) -Wl,--wrap=hosts_step,--wrap=http_send,--wrap=refresh_wait,--wrap=id_random,--wrap=http_wakeup -o $@ $< $(B)/libcore.a $(LDLIBS)
+	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) $(wraps) -o $@ $< $(B)/libcore.a $(LDLIBS)
 rig := $(call obj,$(wildcard tests/rig/*.c))
 $(B)/unit/engine $(B)/unit/engine_edit $(B)/unit/engine_media $(B)/unit/engine_thread $(B)/unit/instance $(B)/unit/account_limits: $(B)/unit/%: tests/unit/%.c tests/unit/test.h $(rig) $(B)/libcore.a
 	@mkdir -p $(@D)

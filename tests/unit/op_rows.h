@@ -48,7 +48,7 @@ static void begin(void)
 	bench_run("UPDATE auth_grant SET status = 'active', expires_at = NULL");
 }
 
-static const char *connection(const char *status, bool paused)
+UNUSED static const char *connection(const char *status, bool paused)
 {
 	static char ids[16][ID_MAX];
 	char *id = ids[++numbers % 16];
@@ -61,7 +61,7 @@ static const char *connection(const char *status, bool paused)
 }
 
 /* A delivery of a post of its own. */
-static const char *delivery(const char *con, const char *state, int64_t due_at)
+UNUSED static const char *delivery(const char *con, const char *state, int64_t due_at)
 {
 	static char ids[16][ID_MAX];
 	char *id = ids[++numbers % 16];
