@@ -18,6 +18,7 @@
 #include "core/api/connect.h"
 #include "core/base/log.h"
 #include "core/engine/backupjob.h"
+#include "core/engine/checkup.h"
 #include "core/engine/engine.h"
 #include "core/engine/intake.h"
 #include "core/io/control.h"
@@ -32,6 +33,7 @@ struct server {
 	const struct conf *conf;
 	struct installation store;
 	struct child *sandbox;
+	struct checkup *checkup;
 	struct platforms *platforms;
 	struct engine *engine;
 	struct intake *intake;
@@ -152,6 +154,8 @@ static enum rc parts_open(struct cx *cx, struct server *s)
 	if (rc == RC_OK)
 		rc = sandbox_start(cx, s);
 	if (rc == RC_OK)
+		rc = checkup_open(cx, s->store.db, &s->checkup);
+	if (rc == RC_OK)
 		rc = engine_start(cx, s);
 	if (rc == RC_OK)
 		rc = intake_open(cx, s->store.db, c, &s->intake);
@@ -179,6 +183,7 @@ static void parts_close(struct server *s)
 	engine_close(s->engine);
 	api_free(&s->api);
 	platforms_drop(s->platforms);
+	checkup_close(s->checkup);
 	child_close(s->sandbox);
 	installation_close(&s->store);
 }
@@ -227,8 +232,16 @@ enum rc serve_run(struct cx *cx, const struct conf *conf)
 
 	signals_block(&signals);
 	enum rc rc = parts_open(cx, &s);
+	if (rc == RC_CORRUPT && s.store.db && db_rescue(s.store.db)) {	/* found on the way: again, to read what can be read */
+		parts_close(&s);
+		s = (struct server){.conf = conf};
+		cx_init(cx, cx->who);
+		rc = parts_open(cx, &s);
+	}
 	if (rc == RC_OK) {
 		log_info("serve", "mypostshare %s is ready on %s; data in %s", SERVE_VERSION, s.api.public_url, conf->data_folder);
+		if (db_rescue(s.store.db))
+			log_error("serve", "the store is damaged: it is only read, and nothing is sent; stop the server, restore a backup, start it again");
 		wait_for_end(&s, &signals);
 	}
 	parts_close(&s);

@@ -254,8 +254,21 @@ static enum rc step_overload(struct api_request *r)
 	return fail_code(r->cx, RC_UNAVAILABLE, "overloaded", NULL, "More than %d writes are waiting.", WAITING_MAX);
 }
 
+#define RESCUE_RETRY 60
+
+/* A damaged store is only read; the pages that people see all write. */
+static enum rc step_rescue(struct api_request *r)
+{
+	if (!db_rescue(r->api->db) || r->route->flags & ROUTE_NO_AUTH || !strcmp(r->route->pattern, "/assets/{name}"))
+		return RC_OK;
+	if (!is_browser(r) && !is_write(r))
+		return RC_OK;
+	r->more.retry_after = RESCUE_RETRY;
+	return fail_code(r->cx, RC_CORRUPT, "storage_damaged", NULL, "the store is damaged");
+}
+
 static enum rc (*const steps[])(struct api_request *r) = {
-	step_route, step_draining, step_address, step_auth, step_query, step_idempotency, step_body, step_overload,
+	step_route, step_draining, step_address, step_auth, step_query, step_idempotency, step_body, step_overload, step_rescue,
 };
 
 /* ---- one request ------------------------------------------------------------------------------------ */

@@ -91,6 +91,8 @@ static const char *message_of(const struct cx *cx, const struct error_code *e)
 		return "Something failed on our side. The request id finds it in the server's log.";
 	if (!strcmp(e->code, "storage_error"))
 		return "The store cannot be written or read at the moment.";
+	if (!strcmp(e->code, "storage_damaged"))
+		return "The store is damaged: it is only read, and nothing is published, until the operator has restored a backup.";
 	if (!strcmp(e->code, "storage_full"))
 		return "The server has no space left to store this; what was accepted before is safe.";
 	return cx->words[0] ? cx->words : e->code;

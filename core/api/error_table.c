@@ -112,6 +112,8 @@ static const struct error_code codes[] = {
 
 	{"storage_full", "service_unavailable", SERVER, true, NULL},
 	{"storage_error", "service_unavailable", SERVER, true, "Repeat the request with the same Idempotency-Key."},
+	{"storage_damaged", "service_unavailable", SERVER, true,
+		"The operator stops the server, restores a backup and starts it again; then repeat the request with the same Idempotency-Key."},
 	{"draining", "service_unavailable", SERVER, true, "Repeat the request with the same Idempotency-Key."},
 	{"overloaded", "service_unavailable", SERVER, true,
 		"Repeat the request with the same Idempotency-Key after Retry-After seconds."},

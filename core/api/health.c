@@ -50,6 +50,8 @@ static enum rc readyz(struct api_request *r)
 	DB_READ_AUTO struct db_conn *c = NULL;
 	int waiting = db_waiting(r->api->db);
 
+	if (db_rescue(r->api->db))
+		return fail_code(r->cx, RC_CORRUPT, "storage_damaged", NULL, "the store is damaged: restore a backup");
 	c = db_take(r->api->db);
 	if (db_number(c, 0, "SELECT 1", "") != 1)
 		return db_fail(r->cx, c);
@@ -73,6 +75,8 @@ static enum rc metrics(struct api_request *r)
 	}
 	buf_addf(out, "# HELP mypostshare_db_waiting Write jobs that wait for the writer\n# TYPE mypostshare_db_waiting gauge\n"
 		"mypostshare_db_waiting %d\n", db_waiting(r->api->db));
+	buf_addf(out, "# HELP mypostshare_db_rescue 1 while the store is damaged and only read\n# TYPE mypostshare_db_rescue gauge\n"
+		"mypostshare_db_rescue %d\n", db_rescue(r->api->db));
 	buf_addf(out, "# HELP mypostshare_http_polls Long polls under way\n# TYPE mypostshare_http_polls gauge\n"
 		"mypostshare_http_polls %d\n", (int)r->api->polls);
 	buf_addf(out, "# HELP mypostshare_uptime_seconds Seconds since start\n# TYPE mypostshare_uptime_seconds gauge\n"

@@ -19,6 +19,14 @@
 
 #define RETRY_MS 500
 
+/* The store is damaged and takes no more writes: what the platform has told is at least in the log. */
+static void tell_unwritten(const struct op *op)
+{
+	if (op->publish && op->change.move && op->change.to.to == DELIVERY_PUBLISHED)
+		log_error("engine", "delivery %s is published at %s as %s, and that could not be written: the store is damaged", op->d.id,
+			  op->row.platform, op->remote_id ? op->remote_id : "?");
+}
+
 void op_commit(struct op *op, enum after after)
 {
 	struct engine *e = op->e;
@@ -26,6 +34,8 @@ void op_commit(struct op *op, enum after after)
 	op->change.after = after;
 	op->at = OP_COMMITTING;
 	e->batch[e->batch_count++] = op;
+	if (db_rescue(e->db))
+		tell_unwritten(op);
 }
 
 /* ---- inside the writer: may run more than once ------------------------------------------------------ */
@@ -207,7 +217,7 @@ void commit_flush(struct engine *e)
 {
 	int take;
 
-	if (e->out_running)
+	if (e->out_running || db_rescue(e->db))
 		return;
 	if (e->out_count > 0) {		/* kept by an error */
 		if (clock_mono() >= e->commit_retry_at)
@@ -308,7 +318,9 @@ static void keep(struct engine *e, enum rc rc)
 {
 	e->commit_retry_at = clock_mono() + RETRY_MS;
 	e->uncertain = e->uncertain || rc == RC_IO;
-	if (rc == RC_FULL || rc == RC_IO || rc == RC_UNAVAILABLE)
+	for (int i = 0; rc == RC_CORRUPT && i < e->out_count; i++)
+		tell_unwritten(e->out[i]);
+	if (rc == RC_FULL || rc == RC_IO || rc == RC_UNAVAILABLE || db_rescue(e->db))
 		return;
 	if (e->out_count == 1) {
 		log_error("engine", "operation %s is dropped: its rows cannot be written", e->out[0]->id);

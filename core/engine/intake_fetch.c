@@ -177,7 +177,10 @@ static void fetch_run(struct intake *in, const struct fetch *f)
 
 	arena_init(&a, 1u << 20);
 	cx_init(&cx, "media");
-	rc = in->stop ? fail(&cx, RC_UNAVAILABLE, "the server stops") : intake_begin_as(&cx, in, &m.owner, f->id, 0, &u);
+	if (in->stop || db_rescue(in->db))
+		rc = fail(&cx, RC_UNAVAILABLE, "the server stops, or its store is damaged");
+	else
+		rc = intake_begin_as(&cx, in, &m.owner, f->id, 0, &u);
 	if (rc == RC_OK)
 		rc = bring(&cx, in, f, u, &a, &m);
 	if (rc == RC_OK)

@@ -82,7 +82,7 @@ static int left_fail(struct intake *in, int64_t before)
 
 void intake_sweep_start(struct intake *in)
 {
-	while (left_fail(in, INT64_MAX) == BATCH)
+	while (!db_rescue(in->db) && left_fail(in, INT64_MAX) == BATCH)
 		;
 }
 
@@ -133,12 +133,14 @@ void *intake_sweeper(void *arg)
 	int64_t expired = 0, looked = 0;
 
 	while (!in->stop) {
-		if (is_due(&expired, EXPIRE_MS)) {
+		bool sound = !db_rescue(in->db);	/* a damaged store may have forgotten whom a file belongs to */
+
+		if (sound && is_due(&expired, EXPIRE_MS)) {
 			while (!in->stop && expire_some(in))
 				;
 			left_fail(in, clock_now() - LEFT_MS);
 		}
-		if (is_due(&looked, FILES_MS))
+		if (sound && is_due(&looked, FILES_MS))
 			files_sweep(in);
 		pthread_mutex_lock(&in->lock);
 		if (!in->stop)

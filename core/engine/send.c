@@ -306,6 +306,10 @@ void op_send(struct op *op)
 	enum http_egress egress = HTTP_PROVIDER;
 	struct request q;
 
+	if (db_rescue(op->e->db)) {		/* its outcome could not be kept: it rests until there is a sound store */
+		op_wait(op, INT32_MAX, true);
+		return;
+	}
 	request_build(&q, op, op->repeat == REPEAT_SAFE ? &op->action : &op->intent);
 	egress_check(op, &q, false, &egress);
 	misuse_tell(op, &q);

@@ -44,7 +44,7 @@ static void swept(enum rc rc, const char *words, void *arg)
 
 static void clean_turn(struct engine *e)
 {
-	if (clock_mono() < e->clean_at)
+	if (clock_mono() < e->clean_at || db_rescue(e->db))
 		return;
 	e->clean_at = clock_mono() + CLEAN_MS;
 	db_write_async(e->db, sweep, swept, e);
@@ -101,7 +101,7 @@ static void timers(struct engine *e)
 	int64_t now = clock_mono();
 	struct op *op = e->ops.next, *next;
 
-	for (; op != &e->ops; op = next) {
+	for (; op != &e->ops && !db_rescue(e->db); op = next) {
 		next = op->next;
 		if (op->at == OP_WAITING && op->wake_at <= now) {
 			op->at = OP_STEPPING;
@@ -163,7 +163,7 @@ static bool woken(struct engine *e)
 
 static int turn_ms(struct engine *e)
 {
-	int ms = until_timer(e, IDLE_MS), hosts = hosts_timeout(e->hosts);
+	int ms = db_rescue(e->db) ? IDLE_MS : until_timer(e, IDLE_MS), hosts = hosts_timeout(e->hosts);
 	int64_t due = e->scan_at - clock_now(), rest = e->scanned_at + SCAN_GAP_MS - clock_mono();
 
 	if (hosts >= 0 && hosts < ms)
@@ -172,14 +172,15 @@ static int turn_ms(struct engine *e)
 		ms = 100;
 	if (due < rest)
 		due = rest;
-	if (!e->stopping && due < ms)
+	if (!e->stopping && !db_rescue(e->db) && due < ms)
 		ms = due > 0 ? (int)due : 0;
 	return ms;
 }
 
 static bool scan_due(const struct engine *e)
 {
-	return !e->stopping && clock_now() >= e->scan_at && clock_mono() >= e->scanned_at + SCAN_GAP_MS && e->active < OPS_MAX - 512 &&
+	return !e->stopping && !db_rescue(e->db) &&
+	       clock_now() >= e->scan_at && clock_mono() >= e->scanned_at + SCAN_GAP_MS && e->active < OPS_MAX - 512 &&
 	       (e->out_count == 0 || e->out_running);
 }
 
@@ -223,7 +224,7 @@ bool engine_turn(struct engine *e)
 /* Waiting ops are in the store as they are; only what is between request and answer is worth waiting for. */
 bool engine_quiet(const struct engine *e)
 {
-	if (e->out_running || e->out_count > 0 || e->batch_count > 0)
+	if (e->out_running || (!db_rescue(e->db) && (e->out_count > 0 || e->batch_count > 0)))
 		return false;
 	for (const struct op *op = e->ops.next; op != &e->ops; op = op->next)
 		if (op->at == OP_SENDING || op->at == OP_STEPPING)
@@ -261,6 +262,15 @@ struct engine *engine_make(const struct engine_config *config)
 	return e;
 }
 
+/* Over a damaged store it only shows its providers: nothing is claimed, and nothing is sent. */
+static enum rc watch(struct engine *e)
+{
+	DB_READ_AUTO struct db_conn *c = db_take(e->db);
+
+	e->epoch = server_epoch(c);
+	return RC_OK;
+}
+
 enum rc engine_begin(struct cx *cx, struct engine *e)
 {
 	const struct conf *conf = e->config.conf;
@@ -272,8 +282,7 @@ enum rc engine_begin(struct cx *cx, struct engine *e)
 
 	e->checked_boot = e->steady_since = clock_boot();
 	e->lead = clock_steady() - e->steady_since;
-	rc = server_start(cx, e->db, &e->epoch, &unclean);
-
+	rc = db_rescue(e->db) ? watch(e) : server_start(cx, e->db, &e->epoch, &unclean);
 	if (rc == RC_OK)
 		rc = http_open(cx, &http, &e->http);
 	if (rc == RC_OK)
@@ -285,7 +294,7 @@ enum rc engine_begin(struct cx *cx, struct engine *e)
 	e->stats.epoch = e->epoch;
 	stats_tell(e);
 	provide_load(e);
-	return recover(cx, e);
+	return db_rescue(e->db) ? RC_OK : recover(cx, e);
 }
 
 void engine_end(struct engine *e)

@@ -166,6 +166,20 @@ static enum rc file_make(struct cx *cx, struct db *db)
 	return e ? fail(cx, RC_IO, "cannot prepare %s: %s", db->file, strerror(e)) : RC_OK;
 }
 
+/* SQLite takes an empty main file for a new store and throws the WAL away: what was accepted would be gone in silence. */
+static enum rc file_check(struct cx *cx, const struct db *db)
+{
+	char *wal;
+	struct stat main, st;
+	bool lost;
+
+	if (asprintf(&wal, "%s-wal", db->file) < 0)
+		abort();
+	lost = fstat(db->file_lock, &main) == 0 && main.st_size == 0 && stat(wal, &st) == 0 && st.st_size > 0;
+	free(wal);
+	return lost ? fail(cx, RC_CORRUPT, "%s is empty or was missing, although its -wal file is not: restore a backup", db->file) : RC_OK;
+}
+
 /* ---- opening and closing --------------------------------------------------------------------------- */
 
 static struct db *blank(const struct db_config *config)
@@ -219,7 +233,11 @@ enum rc db_open(struct cx *cx, const struct db_config *config, struct db **ret)
 	if (rc == RC_OK)
 		rc = file_make(cx, db);
 	if (rc == RC_OK)
+		rc = file_check(cx, db);
+	if (rc == RC_OK)
 		rc = connect_all(cx, db);
+	if (rc == RC_OK)
+		rc = damage_open(cx, db);
 	if (rc != RC_OK)
 		db_abandon(db);
 	else
@@ -241,7 +259,7 @@ static void take_down(struct db *db, bool checkpoint)
 	pthread_mutex_unlock(&db->mutex);
 	for (int i = 0; i < db->readers; i++)
 		conn_close(&db->reader[i], false);
-	conn_close(&db->writer, checkpoint);
+	conn_close(&db->writer, checkpoint && !db_rescue(db));
 	if (db->file_lock >= 0)
 		close(db->file_lock);
 	if (db->lock >= 0)

@@ -14,6 +14,7 @@
 #ifndef MPS_IO_DB_H
 #define MPS_IO_DB_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -66,6 +67,17 @@ enum rc db_check(struct cx *cx, struct db *db, bool quick);
 
 /* Makes the folder if it is missing and takes its lock, as db_open does; close *ret_fd to give it back. */
 enum rc db_lock(struct cx *cx, const char *folder, int *ret_fd);
+
+/* ---- damage ------------------------------------------------------------------------------------------ */
+
+/* The file is damaged: every write is refused with RC_CORRUPT, reads go on as far as they can.  Nothing may be sent
+ * any more, because no intent can be kept.  It ends with a restart on a sound file. */
+bool db_rescue(const struct db *db);
+
+/* Reads the whole file on a connection of its own, seconds per GB; whole: also whether tables and indices agree, and
+ * without giving way.  RC_CORRUPT: damaged, in rescue from now on.  RC_UNAVAILABLE: *stop was set (it may be NULL), or
+ * it gave way to writes, to be tried again. */
+enum rc db_checkup(struct cx *cx, struct db *db, bool whole, atomic_bool *stop);
 
 int db_waiting(const struct db *db);	/* write jobs queued: over 500 the API answers 503 */
 

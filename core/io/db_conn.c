@@ -77,10 +77,8 @@ void conn_note(struct db_conn *c, int code)
 	if (c->rc != RC_OK)
 		return;
 	c->code = code;
-	if (c->writer && ((code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB) && !c->db->corrupt) {
-		c->db->corrupt = true;
-		log_error("db", "%s is damaged: no more writes until a restart", c->db->file);
-	}
+	if ((code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB)
+		db_damaged(c->db, c->raw ? sqlite3_errmsg(c->raw) : sqlite3_errstr(code));
 	if ((code & 0xff) == SQLITE_INTERRUPT)
 		conn_set(c, RC_TIMEOUT, "the read took longer than %d ms and was cut", DB_READ_MS);
 	else
@@ -105,11 +103,16 @@ const char *db_words(const struct db_conn *c)
 	return c->words;
 }
 
+const char *conn_code(enum rc rc)
+{
+	return rc == RC_FULL ? "storage_full" : rc == RC_CORRUPT ? "storage_damaged" : NULL;
+}
+
 enum rc db_fail(struct cx *cx, const struct db_conn *c)
 {
 	if (c->rc == RC_OK)
 		return RC_OK;
-	return fail_code(cx, c->rc, c->rc == RC_FULL ? "storage_full" : NULL, NULL, "%s", c->words);
+	return fail_code(cx, c->rc, conn_code(c->rc), NULL, "%s", c->words);
 }
 
 /* ---- opening --------------------------------------------------------------------------------------- */
@@ -145,6 +148,7 @@ static int committed(void *arg, sqlite3 *raw, const char *database, int pages)
 	if (pages < c->wal_pages)	/* the WAL began anew */
 		c->wal_done = 0;
 	c->wal_pages = pages;
+	atomic_store(&c->db->wal_pages, pages);
 	return SQLITE_OK;
 }
 
@@ -230,7 +234,8 @@ enum rc conn_open(struct cx *cx, struct db *db, struct db_conn *c, bool writer)
 		}
 	}
 	rc = c->raw ? conn_rc(c->raw, sqlite3_extended_errcode(c->raw)) : RC_NOMEM;
-	rc = fail(cx, rc == RC_OK ? RC_IO : rc, "cannot open the store %s: %s", db->file, c->raw ? sqlite3_errmsg(c->raw) : "no memory");
+	rc = fail(cx, rc == RC_OK ? RC_IO : rc, "cannot open the store %s: %s%s", db->file, c->raw ? sqlite3_errmsg(c->raw) : "no memory",
+		  rc == RC_CORRUPT ? ": it is damaged; restore a backup" : "");
 	conn_close(c, false);
 	return rc;
 }

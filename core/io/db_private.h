@@ -3,6 +3,7 @@
  *
  *   db.c         the folder, its lock, opening and closing, the pool of readers
  *   db_conn.c    one connection: its settings, its transaction statements, its sticky error
+ *   db_damage.c  a damaged file: noticing it, remembering it, the check
  *   db_stmt.c    statements: cache, binding, stepping, columns
  *   db_writer.c  the writer thread: queue, group commit, checkpoints
  *   db_copy.c    a copy while writes go on; checking a whole file
@@ -66,7 +67,8 @@ struct db {
 	bool started;
 	struct db_conn writer;
 	int64_t paused_until;		/* after an I/O error in COMMIT; writer thread only */
-	bool corrupt;			/* the file is: no more writes; writer thread only */
+	atomic_bool corrupt;		/* the file is: no more writes */
+	atomic_int wal_pages;		/* in the WAL after the last commit: for the check, which gives way */
 	int64_t checkpoint_after;	/* a failed checkpoint is not repeated at once */
 	struct copy *copy;		/* that is being made; writer thread only */
 
@@ -88,12 +90,18 @@ void db_readers_refresh(struct db *db);	/* after the schema changed; nobody may 
 enum rc conn_open(struct cx *cx, struct db *db, struct db_conn *c, bool writer);
 void conn_close(struct db_conn *c, bool checkpoint);
 int conn_own(struct db_conn *c, enum conn_own which);	/* SQLite's code; the words are conn_note's */
+const char *conn_code(enum rc rc);			/* of the API, where it is more than the default of rc */
 enum rc conn_rc(sqlite3 *raw, int code);		/* how a code of SQLite is called here */
 void conn_note(struct db_conn *c, int code);		/* makes it the sticky error, with SQLite's words of now */
 void conn_set(struct db_conn *c, enum rc rc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void conn_clear(struct db_conn *c);			/* ends its statements, forgets the sticky error */
 bool conn_open_transaction(const struct db_conn *c);
 int conn_checkpoint(struct db_conn *c, int mode);
+
+/* ---- db_damage.c ----------------------------------------------------------------------------------- */
+
+void db_damaged(struct db *db, const char *words);	/* from now on in rescue */
+enum rc damage_open(struct cx *cx, struct db *db);	/* what an earlier process found */
 
 /* ---- db_stmt.c ------------------------------------------------------------------------------------- */
 

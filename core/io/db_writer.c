@@ -14,7 +14,8 @@
  *                                 connection is closed, writes are refused (RC_UNAVAILABLE, nothing changed) for
  *                                 one second, then a new connection commits a probe of its own, which overwrites
  *                                 that record, before anybody else's work is taken.
- *   the file is corrupt           no more writes until a restart; reads go on as far as they can
+ *   the file is damaged           the group that saw it is rolled back; no more writes or checkpoints until a restart;
+ *                                 reads go on as far as they can (db_damage.c)
  *
  * A verdict of one member may rest on rows of another, so a group whose COMMIT failed keeps no verdict.
  */
@@ -59,7 +60,7 @@ struct group {
 static void job_fail(struct job *j, enum rc rc, const char *words)
 {
 	cx_init(&j->cx, j->cx.who);
-	j->rc = fail_code(&j->cx, rc, rc == RC_FULL ? "storage_full" : NULL, NULL, "%s", words);
+	j->rc = fail_code(&j->cx, rc, conn_code(rc), NULL, "%s", words);
 }
 
 static void group_fail(struct group *g, enum rc rc, const char *words)
@@ -146,6 +147,27 @@ static int commit(struct db_conn *c)
 	return code;
 }
 
+enum rc writer_ready(struct cx *cx, const struct db *db)
+{
+	if (db_rescue(db))
+		return fail_code(cx, RC_CORRUPT, conn_code(RC_CORRUPT), NULL,
+				 "the store is damaged: only reads are possible; restore a backup and restart");
+	if (db->writer.raw == NULL)
+		return fail(cx, RC_UNAVAILABLE, "the disk failed a moment ago; nothing was changed, try again");
+	return RC_OK;
+}
+
+static bool refused(struct db *db, struct group *g)
+{
+	struct cx cx;
+
+	cx_init(&cx, "db");
+	if (writer_ready(&cx, db) == RC_OK)
+		return false;
+	group_fail(g, cx.rc, cx.words);
+	return true;
+}
+
 /* As commit_failed: false when the members are to be run again, which the last try never asks for. */
 static bool group_run(struct db *db, struct group *g, bool last)
 {
@@ -162,6 +184,11 @@ static bool group_run(struct db *db, struct group *g, bool last)
 			continue;
 		roll_back(c);
 		return !once_more(g, c->code, last);	/* alone, it has its answer already */
+	}
+	if (db_rescue(db)) {
+		roll_back(c);
+		(void)refused(db, g);
+		return true;
 	}
 	code = commit(c);
 	return code == SQLITE_OK || commit_failed(db, g, code, last);
@@ -190,26 +217,6 @@ static void group_answer(struct db *db, struct group *g)
 	g->n = 0;
 }
 
-enum rc writer_ready(struct cx *cx, const struct db *db)
-{
-	if (db->corrupt)
-		return fail(cx, RC_CORRUPT, "the store is damaged: only reads are possible; restore a backup and restart");
-	if (db->writer.raw == NULL)
-		return fail(cx, RC_UNAVAILABLE, "the disk failed a moment ago; nothing was changed, try again");
-	return RC_OK;
-}
-
-static bool refused(struct db *db, struct group *g)
-{
-	struct cx cx;
-
-	cx_init(&cx, "db");
-	if (writer_ready(&cx, db) == RC_OK)
-		return false;
-	group_fail(g, cx.rc, cx.words);
-	return true;
-}
-
 /* ---- checkpoints ----------------------------------------------------------------------------------- */
 
 static int checkpoint_due(const struct db *db, bool quiet)
@@ -217,7 +224,7 @@ static int checkpoint_due(const struct db *db, bool quiet)
 	const struct db_conn *c = &db->writer;
 	int wait = c->wal_pages - c->wal_done;
 
-	if (c->raw == NULL || db->corrupt || db_tick() < db->checkpoint_after)
+	if (c->raw == NULL || db_rescue(db) || db_tick() < db->checkpoint_after)
 		return -1;
 	if (c->wal_pages >= CHECKPOINT_RESTART)
 		return SQLITE_CHECKPOINT_RESTART;
@@ -232,6 +239,8 @@ static int checkpoint_run(struct db *db, int mode)
 
 	if (code != SQLITE_OK && code != SQLITE_BUSY)
 		log_error("db", "checkpoint failed: %s (%d)", sqlite3_errstr(code), code);
+	if ((code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB)
+		db_damaged(db, sqlite3_errstr(code));
 	db->checkpoint_after = code != SQLITE_OK || c->wal_done < c->wal_pages ? db_tick() + DB_READ_MS / 2 : 0;
 	if (code == SQLITE_OK && mode != SQLITE_CHECKPOINT_PASSIVE)
 		c->wal_pages = c->wal_done = 0;
@@ -334,7 +343,7 @@ static bool round_trip(struct db *db, struct group *g)
 
 	pthread_mutex_lock(&db->mutex);
 	if (db->first == NULL && !db->closing) {
-		if (db->writer.raw == NULL)
+		if (db->writer.raw == NULL && !db_rescue(db))
 			wait_for_work(db, db->paused_until - db_tick() > 0 ? db->paused_until - db_tick() : 0);
 		else if (checkpoint_due(db, true) < 0)
 			wait_for_work(db, db_tick() < db->checkpoint_after ? DB_READ_MS / 2 : 60000);
@@ -346,7 +355,7 @@ static bool round_trip(struct db *db, struct group *g)
 
 	if (end)
 		return false;
-	if (db->writer.raw == NULL && db_tick() >= db->paused_until)
+	if (db->writer.raw == NULL && db_tick() >= db->paused_until && !db_rescue(db))
 		resume_writes(db);
 	if (!quiet)
 		group_do(db, g);

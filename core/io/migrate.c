@@ -276,13 +276,27 @@ static enum rc compare_and_apply(struct cx *cx, struct db *db, const struct migr
 	return rc;
 }
 
+/* A damaged store is left as it is, and is of use only to the program that wrote it. */
+static enum rc compare_only(struct cx *cx, struct db *db, const struct migrations *all, int *ret_applied)
+{
+	DB_READ_AUTO struct db_conn *c = db_take(db);
+	int have = 0;
+	enum rc rc = compare(cx, c, all, &have);
+
+	if (rc == RC_OK && have < all->n)
+		rc = fail(cx, RC_CORRUPT, "the store is damaged and lacks %s: restore a backup", all->list[have].name);
+	if (rc == RC_OK)
+		*ret_applied = 0;
+	return rc;
+}
+
 enum rc migrate_files(struct cx *cx, struct db *db, const struct embed *files, int *ret_applied)
 {
 	struct migrations all = {0};
 	enum rc rc = list_make(cx, files, &all);
 
 	if (rc == RC_OK)
-		rc = compare_and_apply(cx, db, &all, ret_applied);
+		rc = db_rescue(db) ? compare_only(cx, db, &all, ret_applied) : compare_and_apply(cx, db, &all, ret_applied);
 	free(all.list);
 	return rc;
 }

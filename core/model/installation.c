@@ -35,7 +35,7 @@ static enum rc key_open(struct cx *cx, struct db *db, struct vault *v)
 	struct opening o = {.vault = v};
 	DATA_KEY_AUTO struct data_key k = {.key = NULL};
 
-	enum rc rc = db_write(cx, db, make, &o);
+	enum rc rc = db_rescue(db) ? RC_OK : db_write(cx, db, make, &o);
 	if (rc != RC_OK)
 		return rc;
 	if (o.made)

@@ -3,13 +3,18 @@
 
 #include "core/base/clock.h"
 
+bool server_unclean(struct db_conn *c)
+{
+	return db_number(c, 0, "SELECT COUNT(*) FROM server WHERE id = 'engine' AND stopped_at IS NULL", "") > 0;
+}
+
 struct start { int64_t epoch; bool unclean; };
 
 static enum rc start_write(struct cx *cx, struct db_conn *c, void *arg)
 {
 	struct start *s = arg;
 
-	s->unclean = db_number(c, 0, "SELECT COUNT(*) FROM server WHERE id = 'engine' AND stopped_at IS NULL", "") > 0;
+	s->unclean = server_unclean(c);
 	s->epoch = db_number(c, 0, "INSERT INTO server (id, epoch, started_at, stopped_at) VALUES ('engine', 1, ?1, NULL)"
 			     " ON CONFLICT (id) DO UPDATE SET epoch = server.epoch + 1, started_at = ?1, stopped_at = NULL"
 			     " RETURNING epoch", "i", clock_now());
@@ -48,4 +53,24 @@ void server_stop(struct db *db, int64_t epoch)
 int64_t server_epoch(struct db_conn *c)
 {
 	return db_number(c, 0, "SELECT epoch FROM server WHERE id = 'engine'", "");
+}
+
+/* ---- the checkup: a row of its own, whose epoch counts the checks -------------------------------------- */
+
+int64_t server_checked(struct db_conn *c)
+{
+	return db_number(c, 0, "SELECT stopped_at FROM server WHERE id = 'check'", "");
+}
+
+static enum rc checked_write(struct cx *cx, struct db_conn *c, void *arg)
+{
+	(void)arg;
+	db_run(c, "INSERT INTO server (id, epoch, started_at, stopped_at) VALUES ('check', 1, ?1, ?1)"
+	       " ON CONFLICT (id) DO UPDATE SET epoch = server.epoch + 1, stopped_at = ?1", "i", clock_now());
+	return db_fail(cx, c);
+}
+
+enum rc server_checked_now(struct cx *cx, struct db *db)
+{
+	return db_write(cx, db, checked_write, NULL);
 }
