@@ -2,7 +2,9 @@
 // about a backup, or it is in rescue (reads, no writes, nothing sent), or the damage did no harm; it never crashes, and the
 // sandbox's ledger never has anything twice.  The 500 places are in tests/unit/damage.c.
 import assert from 'node:assert/strict';
-import { closeSync, copyFileSync, existsSync, openSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import {
+	closeSync, copyFileSync, existsSync, openSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync, writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { connected } from '../lib/connected.mjs';
 import { call } from '../lib/http.mjs';
@@ -45,7 +47,8 @@ async function inRescue() {
 	assert.equal(json.error.code, 'storage_damaged', text);
 	assert.match(json.error.remediation, /backup/);
 	assert.equal((await call('GET', `${server.url}/healthz`)).status, 200);
-	for (const answer of [await org.test.post('/v1/end-users', { externalUserId: 'nobody' }), await promises.send('damage refused.', names[0])]) {
+	const user = await org.test.post('/v1/end-users', { externalUserId: 'nobody' });
+	for (const answer of [user, await promises.send('damage refused.', names[0])]) {
 		assert.equal(answer.status, 503, answer.text);
 		assert.equal(answer.json.error.code, 'storage_damaged', answer.text);
 	}
