@@ -12,21 +12,22 @@ import { until } from './wait.mjs';
 
 const build = process.env.BUILD ?? 'build';
 
-export async function startSandbox() {
-	const sandbox = new Sandbox(mkdtempSync(join(tmpdir(), 'mps-sandbox-')));
+// build: another build's folder; env: what its server has, too, where both live by one clock.
+export async function startSandbox({ build: from = build, env = {} } = {}) {
+	const sandbox = new Sandbox(mkdtempSync(join(tmpdir(), 'mps-sandbox-')), from, env);
 	await sandbox.start();
 	return sandbox;
 }
 
 export class Sandbox {
-	constructor(folder) {
-		this.folder = folder;
+	constructor(folder, from, env) {
+		Object.assign(this, { folder, build: from, env });
 		this.port = 0;
 	}
 
 	async start() {
-		this.child = new Child(`${build}/mypostshare`, ['sandbox', '--with-parent', '--listen', `127.0.0.1:${this.port}`, '--folder',
-			join(this.folder, 'store')]);
+		this.child = new Child(`${this.build}/mypostshare`, ['sandbox', '--with-parent', '--listen', `127.0.0.1:${this.port}`, '--folder',
+			join(this.folder, 'store')], { env: this.env });
 		const line = await until('the sandbox tells its address', () => {
 			if (this.child.ended) throw new Error(`the sandbox ended: ${tail(this.child.output)}`);
 			return /^sandbox listening on (http:\S+:(\d+))$/m.exec(this.child.output);
