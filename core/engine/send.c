@@ -225,7 +225,7 @@ static void heed_rate(struct op *op)
 	char left[24];
 	int64_t wait;
 
-	if (op->platform == NULL || !op->publish || op->platform->header_remaining[0] == '\0')
+	if (!op->publish || op->platform->header_remaining[0] == '\0')
 		return;
 	op_answer_header(op, op->platform->header_remaining, left, sizeof left);
 	if (!text_eq(left, "0"))

@@ -354,5 +354,7 @@ TEST(what_cannot_be_wrapped_anew_is_counted)
 	call.id = "dk_zz";
 	CHECK_INT(do_call(&call), RC_OK);
 	CHECK_INT(call.revoked, 0);
-	sql("DELETE FROM data_key WHERE id LIKE 'dk_z%'");
+	sql("DELETE FROM data_key WHERE id LIKE 'dk_z%' OR organization_id IS NULL");
+	CHECK_INT(open_key(NULL, NULL), RC_NOT_FOUND);
+	CHECK_SAY(strstr(cx.words, "organization -") != NULL, "%s", cx.words);
 }

@@ -29,6 +29,7 @@ static struct bench {
 	struct installation store;
 	char folder[64], organization[ID_MAX], app[ID_MAX];
 	int64_t now, set;		/* set: what the wall clock was set by */
+	int nonces;			/* how often a server asks for its nonce */
 	int faults;			/* misdeeds of the provider that were told */
 	int hosts_ms, turn_ms;		/* when the hosts want to be asked again; how long the last turn would have waited */
 	char did[400];			/* what was asked of hosts, network and refresh */
@@ -103,7 +104,8 @@ void __wrap_http_send(struct http *h, const struct http_request *r, http_done_fn
 		n += (size_t)snprintf(bench.body + n, sizeof bench.body - n, r->parts[i].is_range ? "<file>" : "%.*s",
 				      (int)r->parts[i].n, (const char *)r->parts[i].bytes);
 	bench_say("send %s", r->method);
-	bench.http = NULL;
+	if (bench.nonces == 0)
+		bench.http = NULL;
 	if (answer != NULL)
 		done(arg, answer);
 }
@@ -120,6 +122,10 @@ void __wrap_id_random(void *out, size_t n)
 		memcpy(out, &number, sizeof number);
 	}
 }
+
+/* Whether the server asked for its nonce. */
+bool __wrap_dpop_answered(struct op *op);
+bool __wrap_dpop_answered(struct op *op) { (void)op; return bench.nonces > 0 && bench.nonces-- > 0; }
 
 void __wrap_refresh_wait(struct op *op);
 void __wrap_refresh_wait(struct op *op)
@@ -241,7 +247,7 @@ static void bench_open(void)
 	bench.set = 0;
 	bench.hosts_ms = -1;
 	bench.did[0] = '\0';
-	bench.faults = 0;
+	bench.faults = bench.nonces = 0;
 	bench.host = HOST_ACTION;
 	bench.http = NULL;
 	buf_reset(&bench.answer);

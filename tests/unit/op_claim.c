@@ -162,6 +162,26 @@ TEST(what_was_between_request_and_answer_is_decided)
 	nothing_due();
 }
 
+/* A clock that was set back while nobody worked: what waits is put back with it. */
+TEST(a_clock_that_was_set_back_meanwhile)
+{
+	const char *id;
+	struct cx cx;
+
+	nothing_due();
+	id = delivery(connection("active", false), "awaiting_user", bench.now + 3600000 + 5000);
+	bench_run("INSERT INTO event (id, organization_id, app_id, live, sequence, type, data, created_at) SELECT 'evt_late', organization_id, id,"
+		  " 0, 1000000, 'x', '{}', %lld FROM app LIMIT 1", (long long)bench.now + 3600000);
+	cx_init(&cx, "test");
+	CHECK_SAY(recover(&cx, bench.e) == RC_OK, "%s", cx.words);
+	bench_run("DELETE FROM event WHERE id = 'evt_late'");
+	drop_all();
+	bench.now += 10000;
+	CHECK_SAY(taken() >= 1, "%s is not due", id);
+	drop_all();
+	nothing_due();
+}
+
 /* ---- moves of the model ------------------------------------------------------------------------------------------------ */
 
 static enum rc in_closure(struct cx *cx, struct db_conn *c, void *arg)

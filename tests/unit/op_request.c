@@ -325,6 +325,31 @@ TEST(how_a_request_ends)
 	}
 }
 
+/* The same request once more with the nonce that its server wants, and no third time. */
+TEST(a_nonce_is_heeded_once)
+{
+	struct op *op = answered_by("", "body", 4, HTTP_ANSWERED);
+
+	bench.nonces = 1;
+	op_send(op);
+	CHECK_STR(told(op), "send GET, send GET, step answer");
+	CHECK_INT(op->attempt_count, 2);
+	bench_drop(op);
+	op = answered_by("", "body", 4, HTTP_ANSWERED);
+	bench.nonces = 2;
+	op_send(op);
+	CHECK_STR(told(op), "send GET, send GET, step answer");
+	bench_drop(op);
+	op = answered_by("", "body", 4, HTTP_ANSWERED);		/* its intent is too old to leave: it is stored anew */
+	bench.nonces = 1;
+	op->repeat = REPEAT_ONCE;
+	op->intent_boot = bench.now - 60000;
+	buf_add(&op->intent, op->action.data, op->action.len);
+	op_send(op);
+	CHECK_STR(told(op), "send GET, committing then send");
+	bench_drop(op);
+}
+
 /* The attempt's row keeps the beginning of a body: whole characters, and text alone. */
 TEST(what_an_attempt_keeps_of_the_body)
 {

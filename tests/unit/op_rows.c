@@ -301,6 +301,7 @@ TEST(numbered_secrets_rest_sealed_and_come_back)
 	op = of_delivery(id);
 	bag_put(&op->secrets, REC_STATE, "sec:12", "TWELVE");
 	bag_put(&op->secrets, REC_STATE, "other", "kept elsewhere");
+	bag_put(&op->secrets, REC_STATE, "abc", "kept elsewhere");
 	op->secret_touched = true;
 	wait_in(op, "next");
 	commit();
@@ -393,6 +394,82 @@ TEST(a_row_that_somebody_changed_is_left_alone)
 	commit();
 	CHECK_INT(number("queued", id), 1);
 	CHECK_INT(bench.e->active, 0);
+}
+
+/* The same for what is in work already, and for a connection that was read before it had a version. */
+TEST(a_row_in_work_that_somebody_changed)
+{
+	const char *id;
+	struct op *op;
+
+	begin();
+	id = delivery(connection("active", false), "queued", bench.now);
+	op = of_delivery(id);
+	op->connection_version = 0;
+	outcome_block(op, "paused");
+	commit();
+	CHECK_INT(number("queued", id), 0);
+	CHECK_INT(bench.e->active, 0);
+	id = delivery(connection("active", false), "processing", 0);
+	op = of_delivery(id);
+	bench_run("UPDATE delivery SET claim = claim + 1 WHERE id = '%s'", id);
+	wait_in(op, "next");
+	commit();
+	CHECK_INT(number("processing", id), 1);
+	CHECK_INT(bench.e->active, 0);
+}
+
+/* A new attempt begins without the secrets of the one before. */
+TEST(what_begins_anew_keeps_no_secrets)
+{
+	const char *id;
+	struct op *op;
+
+	begin();
+	id = delivery(connection("active", false), "unconfirmed", bench.now);
+	op = of_delivery(id);
+	bag_put(&op->secrets, REC_STATE, "sec:12", "TWELVE");
+	op->secret_touched = true;
+	op->account_type = "handle";
+	op->d.absents = 1;
+	op->d.unconfirmed_at = bench.now - 3600000;
+	outcome_look(op, true);
+	CHECK_STR(told(op), "queued proven_absent +0 s anew");
+	commit();
+	CHECK_INT(number("queued", id), 1);
+	CHECK_INT(number("sealed", id), -1);
+}
+
+static enum rc no_effect(struct cx *cx, struct db_conn *c, struct op *op, int64_t now)
+{
+	(void)cx, (void)c, (void)op, (void)now;
+	numbers++;
+	return RC_OK;
+}
+
+/* Tokens are not kept for a grant that was closed meanwhile, and not written at all where they cannot be sealed. */
+TEST(tokens_on_their_way)
+{
+	static const char *const statuses[] = {"active", "closed", "active"};
+	struct op *op;
+
+	for (int i = 0; i < 3; i++) {
+		int before;
+
+		begin();
+		op = of_operation(operation("exchange", connection("active", false), bench.now));
+		bench_run("UPDATE auth_grant SET status = '%s'", statuses[i]);
+		op_change(op, "done")->tokens = true;
+		op->change.effect = no_effect;
+		if (i == 2)
+			op->grant.end_user_id = "eu_gone";
+		before = numbers;
+		op_commit(op, AFTER_END);
+		commit();
+		CHECK_INT(numbers - before, i == 0);
+		CHECK_INT(bench.e->active, 0);
+		bench_run("UPDATE auth_grant SET status = 'active'");
+	}
 }
 
 /* An operation without its provider keeps the version that it was begun with. */

@@ -252,6 +252,21 @@ TEST(many_old_master_keys)
 	vault_close(v);
 }
 
+/* As many at a time as anybody likes. */
+TEST(many_keys_at_once)
+{
+	static struct vault_key *keys[300];
+	uint8_t wrapped[VAULT_WRAPPED];
+	struct vault *v = vault_of(key_write("lots.key", "7", 0400));
+
+	for (size_t i = 0; i < 300; i++)
+		CHECK_INT(vault_key_new(&cx, v, wrapped, &keys[i]), RC_OK);
+	for (size_t i = 0; i < 300; i++)
+		vault_key_drop(keys[i]);
+	vault_key_drop(NULL);
+	vault_close(v);
+}
+
 TEST(a_changed_wrapping_is_refused)
 {
 	uint8_t wrapped[VAULT_WRAPPED];
