@@ -14,6 +14,7 @@
 
 #include "core/base/buf.h"
 #include "core/base/clock.h"
+#include "core/base/failpoint.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/io/db_private.h"
@@ -131,6 +132,7 @@ static enum rc statement_run(struct cx *cx, struct db_conn *c, const char *name,
 	buf_init(&strict, SCRIPT_MAX);
 	if ((rc = statement_for_sqlite(cx, name, sql, &strict)) != RC_OK)
 		return rc;
+	failpoint("migrate.statement");
 	stmt_exec(c, buf_text(&strict));
 	if (db_rc(c) == RC_OK || db_rc(c) == RC_FULL || db_rc(c) == RC_IO)
 		return db_fail(cx, c);
