@@ -233,9 +233,10 @@ enum rc conn_open(struct cx *cx, struct db *db, struct db_conn *c, bool writer)
 			return RC_OK;
 		}
 	}
+	int e = c->raw ? sqlite3_system_errno(c->raw) : ENOMEM;
 	rc = c->raw ? conn_rc(c->raw, sqlite3_extended_errcode(c->raw)) : RC_NOMEM;
-	rc = fail(cx, rc == RC_OK ? RC_IO : rc, "cannot open the store %s: %s%s", db->file, c->raw ? sqlite3_errmsg(c->raw) : "no memory",
-		  rc == RC_CORRUPT ? ": it is damaged; restore a backup" : "");
+	rc = fail(cx, rc == RC_OK ? RC_IO : rc, "cannot open the store %s: %s%s%s", db->file, c->raw ? sqlite3_errmsg(c->raw) : "no memory",
+		  rc == RC_CORRUPT ? ": it is damaged; restore a backup" : e ? ": " : "", rc != RC_CORRUPT && e ? strerror(e) : "");
 	conn_close(c, false);
 	return rc;
 }
