@@ -6,7 +6,7 @@
 //
 // A store of 1 GB with TEST_LONG=1, of 200 MB otherwise.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Backups, tree } from '../lib/backups.mjs';
 import { connect, connected } from '../lib/connected.mjs';
@@ -245,6 +245,25 @@ test('F11 a token that was renewed after the backup is tried once, then its pers
 	const now = await sandbox.stats();
 	assert.equal(now.refreshes + now.replayed_refreshes - before.refreshes - before.replayed_refreshes, 1, JSON.stringify([before, now]));
 	assert.equal(await sandbox.count('eva after'), 0);
+});
+
+test('F11 a destroyed data key shreds its owner alone', async () => {
+	assert.ok((await org.test.post('/v1/end-users', { externalUserId: 'bob' })).status < 300);
+	org.connections.fay = await connect(server, sandbox, org.test, 'bob', 'fay', 'keyed');
+	const backup = await backups.make(), grave = `${backup}.tombstones`;
+	await server.kill();
+	const ada = (await backups.look((store) => store.prepare("SELECT id FROM end_user WHERE external_id = 'ada'").get())).id;
+	writeFileSync(grave, `# erased after the backup\nend_user ${ada}\n`);
+	assert.match(await backups.restore(backup, '--tombstones', grave), /^owners_without_data_key 1$/m);
+	await server.start();
+	await rests(await post('of one who is there', 'fay'), 'published');
+	const { deliveries: [one] } = await rests(await post('of one who was erased', 'ben'), 'blocked', 'failed');
+	assert.equal(one.statusReason, 'reauth', JSON.stringify(one));
+	assert.equal(await sandbox.count('of one who was erased'), 0);
+	for (const file of tree(backup)) assert.ok(!readFileSync(file).includes(ada), `${file} names somebody in clear`);
+	await server.kill();
+	await backups.restore(backup);		// the rest needs her
+	await server.start();
 });
 
 // ---- killed, full, two at once ----
