@@ -450,10 +450,12 @@ enum rc backup_unfinished(struct cx *cx, const char *data_folder)
 
 void backup_tidy(const char *data_folder)
 {
+	static const char *const names[] = {BACKUP_COPY, BACKUP_RESTORE};
 	struct cx cx;
-	char copy[BACKUP_PATH];
+	char path[BACKUP_PATH];
 
 	cx_init(&cx, "backup");
-	if (backup_path(&cx, copy, data_folder, BACKUP_COPY) == RC_OK)
-		folder_remove(AT_FDCWD, copy);
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (backup_path(&cx, path, data_folder, names[i]) == RC_OK)
+			folder_remove(AT_FDCWD, path);
 }

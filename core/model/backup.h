@@ -60,7 +60,7 @@ enum rc backup_restore(struct cx *cx, const struct conf *conf, const struct back
 /* RC_CONFLICT if a restore was begun and did not end and there is no store: no empty one may take the place of the one
  * that is wanted. */
 enum rc backup_unfinished(struct cx *cx, const char *data_folder);
-/* What a killed backup left in the data folder goes.  With the store's lock held. */
+/* What a killed backup or restore left beside the store goes.  With the store's lock held. */
 void backup_tidy(const char *data_folder);
 
 /* Deliveries that a restore holds back, whose time had not come at the backup, go on; at most 200 a call. */

@@ -17,6 +17,7 @@
  *
  * Event numbers jump to the clock's milliseconds, so that a reader's place in the feed stays behind what comes.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "core/base/arena.h"
@@ -33,26 +34,29 @@
 
 struct held { const char *id, *post_id, *organization_id, *state; };
 
-static struct stmt *may_be_out(struct db_conn *c, int64_t now)
+/* A page of each, behind `last`: one pass over the table, however many there are. */
+static struct stmt *may_be_out(struct db_conn *c, const char *last, int64_t now)
 {
-	return db_query(c, "SELECT id, post_id, organization_id, state FROM delivery"
-		" WHERE state IN ('processing', 'committing', 'awaiting_platform')"
-		" OR (state = 'queued' AND (claimed_at IS NOT NULL OR due_at <= ?1))"
+	return db_query(c, "SELECT id, post_id, organization_id, state FROM delivery WHERE id > ?1"
+		" AND (state IN ('processing', 'committing', 'awaiting_platform')"
+		" OR (state = 'queued' AND (claimed_at IS NOT NULL OR due_at <= ?2))"
 		" OR (state = 'unconfirmed' AND COALESCE(reason, '') <> '" REASON "')"
-		" OR (state = 'blocked' AND (COALESCE(reason, '') <> '" REASON "' OR scheduled_at <= ?1)) LIMIT 200", "i", now);
+		" OR (state = 'blocked' AND (COALESCE(reason, '') <> '" REASON "' OR scheduled_at <= ?2))) ORDER BY id LIMIT 200", "si", last, now);
 }
 
-static struct stmt *children(struct db_conn *c, int64_t now)
+static struct stmt *children(struct db_conn *c, const char *last, int64_t now)
 {
 	(void)now;
 	return db_query(c, "SELECT d.id, d.post_id, d.organization_id, d.state FROM delivery d JOIN delivery p ON p.id = d.parent_delivery_id"
-		" WHERE d.state = 'pending' AND p.state IN ('unconfirmed', 'published', 'awaiting_user') LIMIT 200", "");
+		" WHERE d.id > ?1 AND d.state = 'pending' AND p.state IN ('unconfirmed', 'published', 'awaiting_user') ORDER BY d.id LIMIT 200",
+		"s", last);
 }
 
-static struct stmt *yet_to_come(struct db_conn *c, int64_t now)
+static struct stmt *yet_to_come(struct db_conn *c, const char *last, int64_t now)
 {
 	(void)now;
-	return db_query(c, "SELECT id, post_id, organization_id, state FROM delivery WHERE state = 'queued' LIMIT 200", "");
+	return db_query(c, "SELECT id, post_id, organization_id, state FROM delivery WHERE id > ?1 AND state = 'queued' ORDER BY id LIMIT 200",
+			"s", last);
 }
 
 static int list(struct stmt *s, struct arena *a, struct held *ret)
@@ -92,9 +96,9 @@ static void hold_blocked(struct db_conn *c, const struct held *d, int64_t now)
 	delivery_announce(c, d->id, "delivery.blocked", now);
 }
 
-/* The three rounds, in this order; each until it finds none. */
+/* In this order; each again until a pass finds none, for a child's own children. */
 static const struct {
-	struct stmt *(*find)(struct db_conn *c, int64_t now);
+	struct stmt *(*find)(struct db_conn *c, const char *last, int64_t now);
 	void (*hold)(struct db_conn *c, const struct held *d, int64_t now);
 	bool blocked;
 } rounds[] = {
@@ -103,32 +107,45 @@ static const struct {
 	{yet_to_come, hold_blocked, true},
 };
 
-struct round { int which; int64_t now; int n; };
+struct page { int which; int64_t now; char last[ID_MAX], next[ID_MAX]; int n; };
 
-static enum rc round_write(struct cx *cx, struct db_conn *c, void *arg)
+static enum rc page_write(struct cx *cx, struct db_conn *c, void *arg)
 {
 	ARENA_AUTO struct arena a;
 	struct held found[BATCH];
-	struct round *r = arg;
+	struct page *p = arg;
 
 	arena_init(&a, 1u << 20);
-	r->n = list(rounds[r->which].find(c, r->now), &a, found);
-	for (int i = 0; i < r->n; i++) {
-		rounds[r->which].hold(c, &found[i], r->now);
-		post_derive_id(c, found[i].post_id, r->now);
+	p->n = list(rounds[p->which].find(c, p->last, p->now), &a, found);
+	for (int i = 0; i < p->n; i++) {
+		rounds[p->which].hold(c, &found[i], p->now);
+		post_derive_id(c, found[i].post_id, p->now);
+		snprintf(p->next, sizeof p->next, "%s", found[i].id);
 	}
 	return db_fail(cx, c);
+}
+
+static enum rc pass(struct cx *cx, struct db *db, int which, int64_t now, int64_t *ret)
+{
+	struct page p = {.which = which, .now = now, .n = BATCH};
+	enum rc rc = RC_OK;
+
+	for (*ret = 0; rc == RC_OK && p.n == BATCH; *ret += p.n) {
+		rc = db_write(cx, db, page_write, &p);
+		memcpy(p.last, p.next, sizeof p.last);
+	}
+	return rc;
 }
 
 static enum rc deliveries(struct cx *cx, struct db *db, int64_t now, struct backup_restored *ret)
 {
 	enum rc rc = RC_OK;
 
-	for (int which = 0; rc == RC_OK && which < (int)(sizeof rounds / sizeof rounds[0]); which++) {
-		struct round r = {.which = which, .now = now, .n = 1};
-		for (int64_t *count = rounds[which].blocked ? &ret->blocked : &ret->unconfirmed; rc == RC_OK && r.n > 0; *count += r.n)
-			rc = db_write(cx, db, round_write, &r);
-	}
+	for (int which = 0; rc == RC_OK && which < (int)(sizeof rounds / sizeof rounds[0]); which++)
+		for (int64_t n = 1; rc == RC_OK && n > 0;) {
+			rc = pass(cx, db, which, now, &n);
+			*(rounds[which].blocked ? &ret->blocked : &ret->unconfirmed) += n;
+		}
 	return rc;
 }
 

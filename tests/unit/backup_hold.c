@@ -164,3 +164,23 @@ TEST(people_who_were_connecting_and_edits_under_way_end)
 	CHECK_INT(number("SELECT COUNT(*) FROM operation WHERE id = 'op_edit' AND status = 'failed'"), 1);
 	CHECK_INT(number("SELECT COUNT(*) FROM event WHERE type = 'delivery.edit_failed'"), 1);
 }
+
+TEST(none_is_forgotten_among_many)
+{
+	begin();
+	CHECK_SAY(db_write(&cx, store.db, put_states, NULL) == RC_OK, "%s", cx.words);
+	sql("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"
+	    " INSERT INTO delivery (id, organization_id, app_id, live, post_id, connection_id, platform, provider, content, content_hash, state, due_at, on_missed, created_at, updated_at)"
+	    " SELECT 'dlv_' || (1000000 + i), d.organization_id, d.app_id, 1, d.post_id, d.connection_id, 'sandbox', 'sandbox', '{}', '',"
+	    " 'queued', CASE WHEN i % 2 = 0 THEN 1 ELSE 9000000000000 END, 'publish', 1, 1 FROM n JOIN delivery d ON d.id = 'dlv_published'");
+	make("one");
+	lose();
+	struct backup_restored r = restore("one", NULL, NULL);
+	CHECK(r.unconfirmed > 500 && r.blocked == 501);
+	up();
+	CHECK_INT(number("SELECT COUNT(*) FROM delivery WHERE state = 'queued'"), 0);
+	int64_t n = 1, all = 0;
+	for (; n > 0; all += n)
+		CHECK_SAY(db_write(&cx, store.db, release, &n) == RC_OK, "%s", cx.words);
+	CHECK_INT(all, 501);
+}
