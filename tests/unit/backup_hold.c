@@ -170,7 +170,8 @@ TEST(none_is_forgotten_among_many)
 	begin();
 	CHECK_SAY(db_write(&cx, store.db, put_states, NULL) == RC_OK, "%s", cx.words);
 	sql("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"
-	    " INSERT INTO delivery (id, organization_id, app_id, live, post_id, connection_id, platform, provider, content, content_hash, state, due_at, on_missed, created_at, updated_at)"
+	    " INSERT INTO delivery (id, organization_id, app_id, live, post_id,"
+	    " connection_id, platform, provider, content, content_hash, state, due_at, on_missed, created_at, updated_at)"
 	    " SELECT 'dlv_' || (1000000 + i), d.organization_id, d.app_id, 1, d.post_id, d.connection_id, 'sandbox', 'sandbox', '{}', '',"
 	    " 'queued', CASE WHEN i % 2 = 0 THEN 1 ELSE 9000000000000 END, 'publish', 1, 1 FROM n JOIN delivery d ON d.id = 'dlv_published'");
 	make("one");
