@@ -98,7 +98,7 @@ static void start(const struct scan *s, struct op *op)
 {
 	int64_t wait, now = s->now;
 
-	if (op->looking && text_eq(op->phase, "start"))
+	if (op->looking && text_eq(op->phase, "start") && text_eq(op->event, "start"))
 		outcome_look(op, false);	/* held back by a restore: of what may have been sent there is nothing to look with */
 	else if (op->blocked != NULL && op->state == DELIVERY_QUEUED)
 		outcome_block(op, op->blocked);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,6 +35,7 @@ struct making {
 	int data, part, media, links;	/* folders: data, FOLDER.part, its media, hard links to media files beside the copy */
 	char part_path[BACKUP_PATH], copy_path[BACKUP_PATH];
 	bool shared;			/* the backup lies on the store's disk */
+	bool no_room;			/* copying would have filled that disk */
 	int64_t done, all;		/* bytes read of store and media, for telling */
 	struct backup_manifest m;
 	char piece[PIECE];
@@ -53,7 +55,8 @@ static bool copied(void *arg, int64_t done, int64_t all)
 	struct cx cx;
 
 	cx_init(&cx, "backup");
-	return tell(k, all > 0 ? done * 333 / all : 0) && folder_room(&cx, k->data, SPARE) == RC_OK;
+	k->no_room = folder_room(&cx, k->data, SPARE) != RC_OK;
+	return tell(k, all > 0 ? done * 333 / all : 0) && !k->no_room;
 }
 
 static enum rc sealed_piece(struct cx *cx, struct making *k, size_t n)
@@ -186,11 +189,28 @@ static enum rc keys_forget(struct cx *cx, struct db_conn *c, void *arg)
 
 /* ---- the store ------------------------------------------------------------------------------------- */
 
+/* The copy needs as much again as the store has, and a full disk would stop the server. */
+static enum rc copy_room(struct cx *cx, struct making *k)
+{
+	struct stat st;
+	int64_t need = SPARE;
+	struct cx quiet;
+
+	if (fstatat(k->data, BACKUP_STORE, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		need += st.st_size;
+	cx_init(&quiet, "backup");
+	if (!k->no_room && folder_room(&quiet, k->data, need) == RC_OK)
+		return RC_OK;
+	cx_init(cx, cx->who);		/* whatever ended for want of room: this is the cause */
+	return fail(cx, RC_FULL, "the disk of the data folder has no room for a copy of the store (%lld MiB, %lld of them for the server)",
+		    (long long)(need >> 20), (long long)(SPARE >> 20));
+}
+
 static enum rc copy_make(struct cx *cx, struct making *k)
 {
 	char path[BACKUP_PATH];
 	int copy = -1;
-	enum rc rc = folder_room(cx, k->data, SPARE);
+	enum rc rc = copy_room(cx, k);
 
 	if (rc == RC_OK)
 		rc = folder_new(cx, k->data, BACKUP_COPY, &copy);
@@ -201,8 +221,8 @@ static enum rc copy_make(struct cx *cx, struct making *k)
 	if (rc == RC_OK)
 		rc = backup_path(cx, path, k->copy_path, BACKUP_STORE);
 	k->m.begun_at = clock_now();
-	if (rc == RC_OK && (rc = db_copy(cx, k->job->db, path, copied, k)) != RC_OK && folder_room(cx, k->data, SPARE) != RC_OK)
-		rc = RC_FULL;
+	if (rc == RC_OK && (rc = db_copy(cx, k->job->db, path, copied, k)) != RC_OK && k->no_room)
+		rc = copy_room(cx, k);
 	k->m.taken_at = clock_now();
 	return rc == RC_OK ? db_open(cx, &(struct db_config){.folder = k->copy_path, .readers = 1}, &k->copy) : rc;
 }

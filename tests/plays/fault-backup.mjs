@@ -322,6 +322,18 @@ test('F11 a full disk: it is said, nothing is left, the server goes on', async (
 	assert.match(server.log(), /"level":"error","who":"backup","msg":"[^"]*failed, nothing is left of it/);
 });
 
+test('F11 a data folder without room for the copy: refused at once, and what room there is stays the server\'s', async () => {
+	const disk = new SmallDisk(24);
+	after(() => disk.remove());
+	const small = await startServer({ sandbox, folder: disk.folder });
+	after(() => small.stop('SIGKILL'));
+	const before = disk.free, { status, output } = await small.attempt('backup', backups.name());
+	assert.equal(status, 1);
+	assert.match(output, /no backup was made: the disk of the data folder has no room for a copy of the store/);
+	assert.ok(disk.free > before - (1 << 20));
+	await small.organization();
+});
+
 test('F11 kill -9 of a restore: no server starts on less than the whole, and the next restore goes through', async () => {
 	const backup = await backups.make();
 	await server.end();
