@@ -143,6 +143,30 @@ static void done(void *arg, enum host_outcome outcome, const char *action, size_
 	request_try(action, len);
 }
 
+/* Every frame once more from memory that is exactly as long as it, so that the first byte behind it is seen. */
+static void walk(const char *data, size_t size)
+{
+	struct frame_head head;
+
+	for (size_t begin = 0; frame_peek(data + begin, size - begin, FRAME_OUT_MAX, &head) == 1; begin += FRAME_HEAD + head.length) {
+		char *alone = malloc(head.length ? head.length : 1);
+		unsigned sum = 0;
+		size_t at = 0;
+		struct rec r;
+
+		memcpy(alone, data + begin + FRAME_HEAD, head.length);
+		while (rec_next(alone, head.length, &at, &r, NULL)) {
+			for (size_t i = 0; i < r.key_len; i++)
+				sum += (unsigned char)r.key[i];
+			for (size_t i = 0; i < r.value_len; i++)
+				sum += (unsigned char)r.value[i];
+		}
+		MUST(at <= head.length && sum < UINT32_MAX);
+		(void)action_check(alone, head.length);
+		free(alone);
+	}
+}
+
 /* ---- the play ----------------------------------------------------------------------------------------------- */
 
 static struct proc *proc_begin(int ends[2])
@@ -206,6 +230,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	stream_size = size ? size - 1 : 0;
 	answered = 0;
 	ended = false;
+	walk((const char *)stream, stream_size);
 	h.info = (struct host_info){.id = strdup("x"), .file = strdup("x.so"), .loaded = true, .words = strdup(""), .fault = strdup("")};
 	hs.first = &h;
 	h.proc = proc_begin(ends);

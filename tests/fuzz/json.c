@@ -84,6 +84,21 @@ static void write_again(struct jsonw *w, const char *key, struct jv v)
 	}
 }
 
+/* A value's own bytes are the same value. */
+static void raw_check(struct jv v)
+{
+	struct arena a ARENA_AUTO;
+	const char *raw;
+	struct jv alone;
+	struct cx cx;
+	size_t n;
+
+	arena_init(&a, MEMORY);
+	cx_init(&cx, NULL);
+	raw = json_raw(v, &n);
+	MUST(json_parse(&cx, &a, raw, n, &alone) == RC_OK && json_type(alone) == json_type(v) && strcmp(json_text(alone), json_text(v)) == 0);
+}
+
 static void same(struct jv a, struct jv b)
 {
 	const char *x, *y;
@@ -92,6 +107,8 @@ static void same(struct jv a, struct jv b)
 	MUST(json_type(a) == json_type(b) && json_count(a) == json_count(b));
 	x = json_text(a), y = json_text(b);
 	MUST((x == NULL) == (y == NULL) && (x == NULL || strcmp(x, y) == 0));
+	if (x != NULL)
+		raw_check(a);
 	for (size_t i = 0; json_type(a) == JSON_ARRAY && i < json_count(a); i++)
 		same(json_at(a, i), json_at(b, i));
 	for (size_t i = 0; json_member(a, i, &x, &p); i++) {
