@@ -15,6 +15,8 @@
 
 #include "core/base/log.h"
 
+#define BUSY_MS 1500			/* a little over the longest read */
+#define RESTART_MS 3500			/* over two of them: one may begin just before the one that is waited for ends */
 #define WAL_LIMIT "134217728"		/* 128 MiB: 32,000 pages, where the writer restarts the WAL */
 
 static const char *const own_sql[OWN_COUNT] = {
@@ -223,7 +225,7 @@ enum rc conn_open(struct cx *cx, struct db *db, struct db_conn *c, bool writer)
 	c->writer = writer;
 	c->wal_pages = c->wal_done = 0;
 	if (sqlite3_open_v2(db->file, &c->raw, flags, db_vfs()) == SQLITE_OK) {
-		sqlite3_busy_timeout(c->raw, 1500);	/* a little over the longest read */
+		sqlite3_busy_timeout(c->raw, BUSY_MS);
 		if (configure(c) && own_prepare(c)) {
 			sqlite3_set_authorizer(c->raw, authorize, c);
 			if (writer)
@@ -286,7 +288,9 @@ int conn_checkpoint(struct db_conn *c, int mode)
 {
 	int pages = 0, done = 0, code;
 
+	sqlite3_busy_timeout(c->raw, mode == SQLITE_CHECKPOINT_RESTART ? RESTART_MS : BUSY_MS);
 	code = sqlite3_wal_checkpoint_v2(c->raw, NULL, mode, &pages, &done);
+	sqlite3_busy_timeout(c->raw, BUSY_MS);
 	if (pages >= 0 && done >= 0) {
 		c->wal_pages = pages;
 		c->wal_done = done;

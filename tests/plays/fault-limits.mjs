@@ -77,7 +77,8 @@ test('F8 few descriptors while it runs: what is asked then is refused or waits, 
 });
 
 // A sanitizer reserves terabytes of addresses: its builds cannot live under such a limit.
-if (!/address|thread/.test(server.build)) test('F8 little memory at the start', () => refusesOrStarts([24, 48, 96, 192, 4096].map((n) => `--as=${n * 1048576}:${n * 1048576}`)));
+const memory = [24, 48, 96, 192, 4096].map((n) => `--as=${n * 1048576}:${n * 1048576}`);
+if (!/address|thread/.test(server.build)) test('F8 little memory at the start', () => refusesOrStarts(memory));
 
 test('F8 few threads at the start', async () => {
 	const user = 54321, home = mkdtempSync(join(tmpdir(), 'mps-nproc-'));
