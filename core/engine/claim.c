@@ -135,7 +135,7 @@ static int claim_org(struct scan *s, const char *state, const char *org, int sha
 	char id[ID_MAX];
 	int taken = 0;
 	STMT_AUTO struct stmt *q = db_query(s->c,
-		"SELECT id, connection_id FROM delivery WHERE state = ?1 AND organization_id = ?2 AND due_at <= ?3 ORDER BY due_at LIMIT 1000",
+		CLAIM_DUE,
 		"ssi", state, org, s->now);
 
 	while (taken < share && s->room > 0 && db_next(q)) {
@@ -176,8 +176,7 @@ static int list_orgs(struct scan *s, const char *state, struct org_due **ret)
 
 	for (;;) {
 		STMT_AUTO struct stmt *q = db_query(s->c,
-			"SELECT organization_id, due_at FROM delivery WHERE state = ?1 AND organization_id > ?2 AND due_at IS NOT NULL"
-			" ORDER BY organization_id, due_at LIMIT 1", "ss", state, last);
+			CLAIM_NEXT_ORGANIZATION, "ss", state, last);
 
 		if (!db_next(q))
 			break;

@@ -296,7 +296,11 @@ bool engine_quiet(const struct engine *e);	/* nothing is between request and ans
 void engine_end(struct engine *e);		/* forgets every op and ends the hosts; the store keeps what was committed */
 void engine_drop(struct engine *e);		/* frees it; after engine_end */
 
-/* claim.c, recover.c */
+/* claim.c, recover.c; its two statements are here because the bench asks them of a large store */
+#define CLAIM_NEXT_ORGANIZATION "SELECT organization_id, due_at FROM delivery WHERE state = ?1 AND organization_id > ?2" \
+	" AND due_at IS NOT NULL ORDER BY organization_id, due_at LIMIT 1"
+#define CLAIM_DUE "SELECT id, connection_id FROM delivery WHERE state = ?1 AND organization_id = ?2 AND due_at <= ?3" \
+	" ORDER BY due_at LIMIT 1000"
 void claim_due(struct engine *e);
 enum rc recover(struct cx *cx, struct engine *e);
 

@@ -75,6 +75,13 @@ static struct load_seen measure(const struct place *p, struct asking *a, ask_fn 
 	return seen;
 }
 
+struct load_seen accept_measure(const struct place *p, const struct people *people, double rate, double run_s)
+{
+	struct asking a = {.p = people, .run = wall_ms()};
+
+	return measure(p, &a, ask_post, rate, run_s);
+}
+
 static double web_ceiling(struct asking *a, ask_fn *ask, size_t body, double run_s)
 {
 	struct load l = {.connections = CONNECTIONS, .warm_s = 0.5, .run_s = run_s, .ask = ask, .arg = a};

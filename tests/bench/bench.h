@@ -58,6 +58,7 @@ void place_stop(struct place *p, int signal);
 double place_rss_mb(pid_t pid);
 double place_hosts_rss_mb(pid_t pid, int *ret_count);		/* mean of its provider hosts */
 double place_cpu_s(const struct place *p);			/* of the server's own process, so far */
+void place_remove(const struct place *p);			/* its folder, once nothing runs in it */
 int64_t place_metric(const struct place *p, const char *name);
 
 /* ---- store.c: rows for a place whose server does not run ------------------------------------------------ */
@@ -77,6 +78,10 @@ void store_people(struct store *s, struct people *people, int connections, int p
  * when it is due; the stub reads that.  state published or queued; ids (may be NULL) get the posts' ids. */
 struct posts { int64_t count, due_at, step_ms; const char *state; char (*ids)[ID_MAX]; int id_count; };
 void store_posts(struct store *s, const struct people *people, const struct posts *posts);
+/* count posts of one delivery each, by SQL: nine of ten published, the others scheduled for later. */
+void store_fill(struct store *s, const struct people *people, int64_t count);
+/* The engine's two statements that find due rows: microseconds each, median. */
+void store_claim_us(struct store *s, const struct people *people, double *ret_orgs, double *ret_due);
 int64_t store_count(struct store *s, const char *state);	/* of deliveries; NULL: posts */
 /* The rows of one accepted post, again and again, by as many threads: closures a second. */
 double store_rows_per_s(struct store *s, int threads, double seconds);
@@ -115,6 +120,11 @@ void stub_stop(struct stub *s);
 double ceiling_web_per_s(const struct load *like, size_t body);	/* CivetWeb, a constant answer of so many bytes */
 double ceiling_curl_per_s(const struct stub *stub, int requests, int in_flight);
 
+/* ---- accept.c -------------------------------------------------------------------------------------------- */
+
+/* Posts of three targets to a server whose people are USERS times TARGETS of one organization. */
+struct load_seen accept_measure(const struct place *p, const struct people *people, double rate, double run_s);
+
 /* ---- the parts ------------------------------------------------------------------------------------------- */
 
 void bench_disk(const struct bench *b);
@@ -124,5 +134,6 @@ void bench_list(const struct bench *b);
 void bench_deliver(const struct bench *b);
 void bench_step(const struct bench *b);
 void bench_start(const struct bench *b);
+void bench_scale(const struct bench *b);
 
 #endif

@@ -85,6 +85,15 @@ double place_serve(const struct bench *b, struct place *p)
 	return (double)(now_us() - began) / 1000;
 }
 
+void place_remove(const struct place *p)
+{
+	char command[1300];
+
+	snprintf(command, sizeof command, "rm -rf '%s'", p->folder);
+	if (system(command) != 0)
+		die("cannot remove %s", p->folder);
+}
+
 void place_stop(struct place *p, int signal)
 {
 	if (p->pid > 0)

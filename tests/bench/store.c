@@ -17,6 +17,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/text.h"
+#include "core/engine/op.h"
 #include "core/model/data_key.h"
 #include "core/model/grant.h"
 #include "core/model/installation.h"
@@ -202,6 +203,97 @@ void store_posts(struct store *s, const struct people *people, const struct post
 		w.to = w.from + CHUNK < posts->count ? w.from + CHUNK : posts->count;
 		write_now(s, posts_write, &w);
 	}
+}
+
+/* ---- very many posts ------------------------------------------------------------------------------------ */
+
+#define FILL_CHUNK 20000
+#define FILL_RANGE "WITH RECURSIVE n (i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?2) "
+
+struct filling { const struct people *p; int64_t from, to, now; };
+
+/* store_people has made the connections with the rowids 1 and up. */
+static enum rc fill_write(struct cx *cx, struct db_conn *c, void *arg)
+{
+	const struct filling *w = arg;
+
+	(void)cx;
+	db_run(c, FILL_RANGE "INSERT INTO post (id, organization_id, app_id, live, end_user_id, status, mode, text, body, scheduled_at,"
+	       " max_late_ms, on_missed, created_at, updated_at) SELECT printf('post_%026d', i), k.organization_id, k.app_id, 0, k.end_user_id,"
+	       " CASE i % 10 WHEN 0 THEN 'scheduled' ELSE 'published' END, 'schedule', 'Letter ' || i, '{}', ?3 + 86400000 + i, 21600000,"
+	       " 'publish', ?3, ?3 FROM n JOIN connection k ON k.rowid = 1 + i % ?4", "iiii", w->from, w->to, w->now, (int64_t)w->p->count);
+	db_run(c, FILL_RANGE "INSERT INTO delivery (id, organization_id, app_id, live, post_id, connection_id, platform, provider, text,"
+	       " content, content_hash, state, scheduled_at, due_at, late_after, on_missed, created_at, updated_at)"
+	       " SELECT printf('dlv_%026d', i), k.organization_id, k.app_id, 0, printf('post_%026d', i), k.id, 'sandbox', 'sandbox',"
+	       " 'Letter ' || i, '{}', printf('%08x%024d', i * 2654435761 % 4294967296, i),"
+	       " CASE i % 10 WHEN 0 THEN 'queued' ELSE 'published' END, ?3 + 86400000 + i,"
+	       " CASE i % 10 WHEN 0 THEN ?3 + 86400000 + i END, NULL, 'publish', ?3, ?3 FROM n JOIN connection k ON k.rowid = 1 + i % ?4", "iiii",
+	       w->from, w->to, w->now, (int64_t)w->p->count);
+	return db_rc(c);
+}
+
+static enum rc index_drop(struct cx *cx, struct db_conn *c, void *arg)
+{
+	(void)cx, (void)arg;
+	db_run(c, "DROP INDEX delivery_content", "");
+	return db_rc(c);
+}
+
+static enum rc index_make(struct cx *cx, struct db_conn *c, void *arg)
+{
+	(void)cx, (void)arg;
+	db_run(c, "CREATE INDEX delivery_content ON delivery (connection_id, content_hash, created_at)", "");
+	return db_rc(c);
+}
+
+void store_fill(struct store *s, const struct people *people, int64_t count)
+{
+	struct filling w = {.p = people, .now = clock_now()};
+
+	write_now(s, index_drop, NULL);
+	for (; w.from < count; w.from = w.to) {
+		w.to = w.from + FILL_CHUNK < count ? w.from + FILL_CHUNK : count;
+		write_now(s, fill_write, &w);
+		if (w.to % 1000000 == 0)
+			progress("scale: %lld posts", (long long)w.to);
+	}
+	write_now(s, index_make, NULL);
+}
+
+static int64_t rows_read(struct store *s, const char *sql, const char *a, const char *b, int64_t now)
+{
+	struct db_conn *c = db_take(s->i.db);
+	int64_t n = 0;
+
+	{
+		STMT_AUTO struct stmt *q = b ? db_query(c, sql, "ssi", a, b, now) : db_query(c, sql, "ss", a, "");
+		while (db_next(q))
+			n++;
+	}
+	if (db_rc(c) != RC_OK)
+		die("%s", db_words(c));
+	db_give(c);
+	return n;
+}
+
+void store_claim_us(struct store *s, const struct people *people, double *ret_orgs, double *ret_due)
+{
+	static uint32_t us[2][1000];
+	const char *org = people->org[0].id;
+
+	for (int i = 0; i < 1000; i++) {
+		int64_t began = now_us(), middle;
+
+		if (rows_read(s, CLAIM_NEXT_ORGANIZATION, "queued", NULL, 0) != 1)
+			die("no organization has queued rows");
+		middle = now_us();
+		if (rows_read(s, CLAIM_DUE, "queued", org, wall_ms()) == 0)
+			die("nothing is due");
+		us[0][i] = (uint32_t)(middle - began);
+		us[1][i] = (uint32_t)(now_us() - middle);
+	}
+	*ret_orgs = percentile_ms(us[0], 1000, 0.5) * 1000;
+	*ret_due = percentile_ms(us[1], 1000, 0.5) * 1000;
 }
 
 /* ---- the ceiling of accepting ---------------------------------------------------------------------------- */
