@@ -18,20 +18,32 @@ struct filter {
 	bool nothing;			/* an end user that does not exist has no posts */
 };
 
-#define LIST "SELECT " POST_COLUMNS " FROM post WHERE organization_id = ?1 AND app_id = ?2 AND live = ?3 AND id < ?4" \
-	" AND (?5 IS NULL OR end_user_id = ?5) AND (?6 IS NULL OR scheduled_at >= ?6) AND (?7 IS NULL OR scheduled_at < ?7)" \
+/*
+ * A plus keeps an index out: SQLite has no counts, and by itself it would read all deliveries of the connection for each
+ * post, or all posts of the organization for those of one person.
+ */
+#define ALL_POSTS "SELECT " POST_COLUMNS " FROM post WHERE organization_id = ?1 AND app_id = ?2 AND live = ?3 AND id < ?4"
+#define FEW_POSTS "SELECT " POST_COLUMNS " FROM post WHERE +organization_id = ?1 AND +app_id = ?2 AND +live = ?3 AND id < ?4"
+#define FILTER " AND (?5 IS NULL OR end_user_id = ?5) AND (?6 IS NULL OR scheduled_at >= ?6) AND (?7 IS NULL OR scheduled_at < ?7)" \
 	" AND (?8 IS NULL OR created_at >= ?8) AND (?9 IS NULL OR created_at < ?9)" \
 	" AND (?10 IS NULL OR EXISTS (SELECT 1 FROM delivery d WHERE d.post_id = post.id AND d.platform = ?10))" \
-	" AND (?11 IS NULL OR EXISTS (SELECT 1 FROM delivery d WHERE d.post_id = post.id AND d.connection_id = ?11))"
+	" AND (?11 IS NULL OR EXISTS (SELECT 1 FROM delivery d WHERE d.post_id = post.id AND +d.connection_id = ?11))"
 #define TAGS 10		/* of POST_COLUMNS */
 #define LIST_TYPES "ssissoooossss"
 
-/* The newest first.  Each of the three has an index of its own. */
+/* The posts of the person who has the connection, and those of several persons at once, merged in their order. */
+#define OF_CONNECTION FEW_POSTS FILTER " AND ?12 IS NULL AND (?13 IS NULL OR status = ?13)" \
+	" AND end_user_id = (SELECT end_user_id FROM connection WHERE id = ?11 AND organization_id = ?1) UNION ALL " \
+	ALL_POSTS FILTER " AND (?13 IS NULL OR status = ?13) AND end_user_id IS NULL ORDER BY id DESC"
+
+/* The newest first.  Each has an index of its own. */
 static struct stmt *list(struct db_conn *c, const struct owner *o, const struct filter *f)
 {
-	const char *sql = f->external_post_id ? LIST " AND external_post_id = ?12 AND (?13 IS NULL OR status = ?13) ORDER BY id DESC"
-		: f->status ? LIST " AND ?12 IS NULL AND status = ?13 ORDER BY id DESC"
-		: LIST " AND ?12 IS NULL AND ?13 IS NULL ORDER BY id DESC";
+	const char *sql = f->external_post_id ? ALL_POSTS FILTER " AND external_post_id = ?12 AND (?13 IS NULL OR status = ?13) ORDER BY id DESC"
+		: f->connection_id ? OF_CONNECTION
+		: f->end_user_id ? FEW_POSTS FILTER " AND ?12 IS NULL AND (?13 IS NULL OR status = ?13) AND end_user_id = ?5 ORDER BY id DESC"
+		: f->status ? ALL_POSTS FILTER " AND ?12 IS NULL AND status = ?13 ORDER BY id DESC"
+		: ALL_POSTS FILTER " AND ?12 IS NULL AND ?13 IS NULL ORDER BY id DESC";
 
 	return db_query(c, sql, LIST_TYPES, o->organization_id, o->app_id, o->live, f->before, f->end_user_id, f->scheduled_from,
 			f->scheduled_to, f->created_from, f->created_to, f->platform, f->connection_id, f->external_post_id, f->status);

@@ -102,6 +102,9 @@ static bool move(struct db_conn *c, struct op *op, int64_t now)
 	struct delivery_move again;
 	int64_t n;
 
+	/* what most have in common: the claimed row is about to be sent, and both are one change of it */
+	if (op->change.claim && op->change.move && m->to == DELIVERY_COMMITTING)
+		return delivery_claim_send(c, &op->d, m, now) > 0;
 	if (op->change.claim && delivery_claim(c, &op->d, op->e->epoch, now, delivery_deadline(DELIVERY_PROCESSING, now)) <= 0)
 		return false;
 	if (!op->change.move) {
@@ -301,7 +304,7 @@ static void go_on(struct op *op)
 	committed(op);
 	switch (op->change.after) {
 	case AFTER_END: end(op); break;
-	case AFTER_WAIT: op->at = OP_WAITING; break;
+	case AFTER_WAIT: op_waits(op); break;
 	case AFTER_REFRESH: refresh_wait(op); break;
 	case AFTER_BEGIN: edit_begun(op); break;
 	case AFTER_SEND:

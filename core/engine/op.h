@@ -149,6 +149,7 @@ struct engine {
 	int64_t out_at;				/* when this batch was first tried */
 	int64_t commit_retry_at;
 	/* claiming */
+	int64_t wake_next;			/* no op that waits wakes sooner, by clock_mono */
 	int64_t scan_at;			/* next time to look for due rows; 0: now */
 	int64_t scanned_at;			/* when it was last done, by clock_mono */
 	int64_t clean_at;
@@ -233,6 +234,7 @@ void outcome_look(struct op *op, bool absent);	/* a reconciling look that did no
 void commit_intent(struct op *op);		/* durable first, then the bytes */
 void op_wait(struct op *op, int64_t ms, bool again);	/* in memory; then op_timer: the request again, or a step */
 void op_timer(struct op *op);
+void op_waits(struct op *op);			/* in memory, until its wake_at */
 void op_refreshed(struct op *op, bool ok);	/* after refresh_wait: the request is sent again with new tokens */
 bool op_fresh_enough(const struct op *op);	/* its committed intent may still leave now */
 void op_park(struct op *op, const char *reason, const char *words);	/* a provider that cannot go on */

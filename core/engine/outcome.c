@@ -76,9 +76,9 @@ bool key_alive(const struct op *op, int64_t wait_ms)
 
 void op_wait(struct op *op, int64_t ms, bool again)
 {
-	op->at = OP_WAITING;
 	op->wake_at = clock_mono() + ms;
 	op->again = again;
+	op_waits(op);
 }
 
 /* ---- send ------------------------------------------------------------------------------------------ */

@@ -96,28 +96,38 @@ static void watch_clock(struct engine *e)
 
 /* ---- one turn -------------------------------------------------------------------------------------------- */
 
+void op_waits(struct op *op)
+{
+	op->at = OP_WAITING;
+	if (op->wake_at < op->e->wake_next)
+		op->e->wake_next = op->wake_at;
+}
+
+/* Most ops wait for an answer, not for a time: they are looked through when the first of those times has come. */
 static void timers(struct engine *e)
 {
 	int64_t now = clock_mono();
 	struct op *op = e->ops.next, *next;
 
-	for (; op != &e->ops && !db_rescue(e->db); op = next) {
+	if (now < e->wake_next || db_rescue(e->db))
+		return;
+	e->wake_next = INT64_MAX;
+	for (; op != &e->ops; op = next) {
 		next = op->next;
 		if (op->at == OP_WAITING && op->wake_at <= now) {
 			op->at = OP_STEPPING;
 			op_timer(op);
+		} else if (op->at == OP_WAITING && op->wake_at < e->wake_next) {
+			e->wake_next = op->wake_at;
 		}
 	}
 }
 
 static int until_timer(const struct engine *e, int most)
 {
-	int64_t now = clock_mono();
+	int64_t left = e->wake_next - clock_mono();
 
-	for (const struct op *op = e->ops.next; op != &e->ops; op = op->next)
-		if (op->at == OP_WAITING && op->wake_at - now < most)
-			most = op->wake_at > now ? (int)(op->wake_at - now) : 0;
-	return most;
+	return left < 0 ? 0 : left < most ? (int)left : most;
 }
 
 /* After standing still: has another process taken the store over?  Then nothing of ours may be sent. */

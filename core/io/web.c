@@ -32,6 +32,7 @@
 #define DRAIN_MS 1000
 #define SINGLES_FIRST 1024
 #define SINGLES 64
+#define FEW 8				/* taken together while they come without waiting; a call of the library is dear */
 #define DRAIN_MAX (4 << 20)
 #define PEERS_MAX 256
 
@@ -70,7 +71,8 @@ static void conn_continue(struct web_conn *c)
 
 /* How much may be asked of the library without waiting: what the kernel holds, else one byte, which may
  * come from the library's own buffer.  Asking the kernel costs more than many single bytes, and a small body
- * mostly lies in that buffer: it came with its head. */
+ * mostly lies in that buffer: it came with its head.  Behind a byte that was there at once a few are taken
+ * together; whoever trickles gains the time of one such handful beyond his deadline, and then waits alone. */
 static size_t read_size(struct web_conn *c, size_t n)
 {
 	int64_t left = c->length - c->taken;
@@ -81,13 +83,15 @@ static size_t read_size(struct web_conn *c, size_t n)
 	if (n <= 1)
 		return n;
 	if (c->singles > 0) {
-		c->singles--;
-		return 1;
+		n = !c->quick ? 1 : n < FEW ? n : FEW;
+		c->singles -= (int)n;
+		return n;
 	}
 	ready = (size_t)web_socket_ready(conn_socket(c));
 	if (ready >= 1)
 		return ready < n ? ready : n;
 	c->singles = SINGLES;
+	c->quick = false;
 	return 1;
 }
 
@@ -101,16 +105,18 @@ static enum rc read_late(struct cx *cx, struct web_conn *c)
 enum rc web_read(struct cx *cx, const struct web_request *r, void *bytes, size_t n, size_t *ret_len)
 {
 	struct web_conn *c = r->conn;
+	int64_t now = clock_mono(), before;
 	size_t got = 0;
 
 	if (!c->deadline)
-		c->deadline = clock_mono() + BODY_MS;
+		c->deadline = now + BODY_MS;
 	conn_continue(c);
 	while (got < n && c->taken < c->length && !c->broken) {
 		int part;
 
-		if (clock_mono() > c->deadline + c->taken * 1000 / BODY_RATE)
+		if (now > c->deadline + c->taken * 1000 / BODY_RATE)
 			return read_late(cx, c);
+		before = now;
 		part = mg_read(c->mg, (char *)bytes + got, read_size(c, n - got));
 		if (part <= 0) {
 			c->broken = true;
@@ -118,6 +124,8 @@ enum rc web_read(struct cx *cx, const struct web_request *r, void *bytes, size_t
 				"The request body ended early: Content-Length says %lld bytes, %lld came.",
 				(long long)c->length, (long long)c->taken);
 		}
+		now = clock_mono();
+		c->quick = now - before <= 1;
 		got += (size_t)part;
 		c->taken += part;
 	}

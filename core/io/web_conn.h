@@ -36,7 +36,8 @@ struct web_conn {
 	int query_count;
 	int64_t length, taken;		/* of the body */
 	int64_t deadline;		/* of the body, 0 before the first read */
-	int singles;			/* bytes to be taken one by one before the kernel is asked again */
+	int singles;			/* bytes to be taken a few at a time before the kernel is asked again */
+	bool quick;			/* the last of them did not wait */
 	bool expects;			/* waits for "100 Continue" */
 	bool broken;			/* nothing more can be read */
 	int socket;			/* -2 not looked for, -1 not found */

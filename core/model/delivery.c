@@ -178,6 +178,23 @@ int64_t delivery_move(struct db_conn *c, const struct delivery_move *m, int64_t 
 	return n;
 }
 
+int64_t delivery_claim_send(struct db_conn *c, const struct delivery *d, const struct delivery_move *m, int64_t now)
+{
+	int64_t n = db_run(c,
+		"UPDATE delivery SET state = 'committing', reason = NULL, due_at = NULL, deadline_at = ?2, overdue = 0, owner_epoch = ?3,"
+		" claim = claim + 1, claimed_at = COALESCE(claimed_at, ?4), retries = ?5, looks = ?6, absents = ?7,"
+		" attempt_count = attempt_count + ?8, version = version + 1, updated_at = ?4"
+		" WHERE id = ?1 AND state = 'queued' AND due_at <= ?4 AND claim = ?9 AND content_version = ?10 AND organization_id = ?11",
+		"siiiiiiiiis", m->id, m->deadline_at, m->epoch, now, m->retries, m->looks, m->absents, m->attempts, d->claim, d->content_version,
+		d->owner.organization_id);
+
+	assert(m->from == DELIVERY_PROCESSING && m->to == DELIVERY_COMMITTING && m->fence && !m->advance && !m->new_round && m->reason == NULL &&
+	       m->error == NULL);
+	if (n > 0)
+		followed(c, m, now);
+	return n;
+}
+
 int64_t delivery_prove(struct db_conn *c, const struct delivery_move *m, int64_t now)
 {
 	struct delivery_move proof = *m;

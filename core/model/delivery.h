@@ -74,6 +74,10 @@ int64_t delivery_prove(struct db_conn *c, const struct delivery_move *m, int64_t
  * move that follows in the same closure, or by the caller. */
 int64_t delivery_claim(struct db_conn *c, const struct delivery *d, int64_t epoch, int64_t now, int64_t deadline);
 
+/* Both at once for what is sent in its first step: the claim and the move m from processing to committing.  The same
+ * fence as delivery_claim: m's own numbers are those that follow from it. */
+int64_t delivery_claim_send(struct db_conn *c, const struct delivery *d, const struct delivery_move *m, int64_t now);
+
 /* A published delivery was removed at the platform, by our request.  False if it was told before. */
 bool delivery_removed(struct db_conn *c, const char *id, const char *organization_id, int64_t now);
 

@@ -84,14 +84,22 @@ void post_child_edit(struct db_conn *c, const struct post_new *p, const struct p
 
 /* ---- with their parent ----------------------------------------------------------------------------- */
 
+static bool has_pending(struct db_conn *c, const char *parent_id, const char *organization_id)
+{
+	return db_number(c, 0, "SELECT 1 FROM delivery WHERE parent_delivery_id = ?1 AND organization_id = ?2 AND state = 'pending' LIMIT 1", "ss",
+			 parent_id, organization_id) > 0;
+}
+
+/* Nearly no delivery has children: one look tells. */
 void post_child_queue(struct db_conn *c, const char *parent_id, const char *organization_id, int64_t now)
 {
+	if (!has_pending(c, parent_id, organization_id))
+		return;
 	db_run(c, "UPDATE delivery SET state = 'queued', reason = NULL, due_at = ?3,"
 	       " late_after = ?3 + (SELECT max_late_ms FROM post WHERE id = delivery.post_id), version = version + 1, updated_at = ?3"
 	       " WHERE parent_delivery_id = ?1 AND organization_id = ?2 AND state = 'pending'"
 	       " AND EXISTS (SELECT 1 FROM delivery p WHERE p.id = ?1 AND p.remote_id IS NOT NULL)", "ssi", parent_id, organization_id, now);
-	if (db_number(c, 0, "SELECT COUNT(*) FROM delivery WHERE parent_delivery_id = ?1 AND organization_id = ?2 AND state = 'pending'", "ss",
-		      parent_id, organization_id) > 0)
+	if (has_pending(c, parent_id, organization_id))
 		post_child_skip(c, parent_id, organization_id, now);
 }
 

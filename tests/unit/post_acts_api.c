@@ -142,6 +142,47 @@ TEST(lists_are_newest_first_and_page_to_the_end)
 	CHECK(seen >= 5);
 }
 
+static enum rc make_shared(struct cx *cx, struct db_conn *c, void *arg)
+{
+	(void)cx;
+	db_run(c, "UPDATE post SET end_user_id = NULL WHERE id = ?1 AND organization_id = ?2", "ss", (const char *)arg, orgs[0].id);
+	return db_rc(c);
+}
+
+/* Those of the connection's person and those of several persons, in one order; filters and pages hold for both. */
+TEST(lists_of_a_connection_are_whole_and_in_order)
+{
+	char path[600] = "/v1/posts?limit=1&connectionId=con_twin2", ids[4][ID_MAX];
+	struct cx cx;
+	int seen = 0;
+
+	cx_init(&cx, "test");
+	for (int i = 0; i < 4; i++) {
+		created("");
+		ask("POST", "/v1/posts", i % 2 ? "{\"targets\":[{\"connectionId\":\"con_twin2\"}],\"text\":\"odd\",\"duplicatePolicy\":\"allow\"}"
+		    : "{\"targets\":[{\"connectionId\":\"con_plain\"},{\"connectionId\":\"con_twin2\"}],\"text\":\"even\",\"duplicatePolicy\":\"allow\"}");
+		CHECK_SAY(reply.status == 202, "%s", reply.text);
+		snprintf(ids[i], ID_MAX, "%s", at("id"));
+		if (i >= 2)
+			continue;
+		CHECK(db_write(&cx, store.db, make_shared, ids[i]) == RC_OK);
+	}
+	do {
+		ask("GET", path, NULL);
+		CHECK_STATUS(200);
+		CHECK_STR(at("data.0.id"), ids[3 - seen]);
+		seen++;
+		if (at("nextCursor"))
+			snprintf(path, sizeof path, "/v1/posts?limit=1&connectionId=con_twin2&cursor=%s", at("nextCursor"));
+	} while (text_eq(at("hasMore"), "true"));
+	CHECK_INT(seen, 4);
+	CHECK_INT(listed("connectionId=con_twin2&externalUserId=alice"), 2);
+	CHECK_INT(listed("connectionId=con_twin2&externalUserId=bob"), 0);
+	CHECK_INT(listed("connectionId=con_twin2&status=canceled"), 0);
+	CHECK_INT(listed("externalUserId=bob"), 0);
+	CHECK(listed("externalUserId=alice&status=publishing") > 0);
+}
+
 /* ---- editing --------------------------------------------------------------------------------------------- */
 
 #define LATER "\"scheduledAt\":\"2027-05-01T10:00:00Z\""
