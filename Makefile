@@ -189,10 +189,10 @@ demo: ## a first post before your eyes, then a server until Ctrl-C
 
 test: ## every test, or a group of them: make test T=unit, T=sandbox; one line each, logs of failures in build*/test-logs
 	@tools/setup
-	@$(MAKE) --no-print-directory all unit $(B)/sim $(testso) fail-build
+	@$(MAKE) --no-print-directory all unit $(B)/sim $(B)/bench $(testso) fail-build
 	tests/run $(B) $(T)
 
-test-long: all unit $(B)/sim $(testso) fail-build ## the same with tests/plays/long-*.mjs and more rounds; hours
+test-long: all unit $(B)/sim $(B)/bench $(testso) fail-build ## the same with tests/plays/long-*.mjs and more rounds; hours
 	LONG=1 tests/run $(B) $(T)
 
 lint: $(B)/embed.c ## clang-tidy, cppcheck and gcc -fanalyzer against tests/lint/accepted.txt; T=tidy, T=cppcheck or T=analyzer alone

@@ -16,6 +16,7 @@
 #define CONNECTIONS 64
 #define USERS 100
 #define TARGETS 3
+#define WARM(run_s) ((run_s) < 1 ? 0.1 : 0.5)
 #define IDS 1000
 
 struct asking { const struct people *p; int64_t run; char tomorrow[32]; char (*ids)[ID_MAX]; };
@@ -65,7 +66,7 @@ static void asking_new(struct asking *a)
 
 static struct load_seen measure(const struct place *p, struct asking *a, ask_fn *ask, double rate, double run_s)
 {
-	struct load l = {.port = p->port, .connections = CONNECTIONS, .rate = rate, .warm_s = 0.5, .run_s = run_s, .ask = ask, .arg = a};
+	struct load l = {.port = p->port, .connections = CONNECTIONS, .rate = rate, .warm_s = WARM(run_s), .run_s = run_s, .ask = ask, .arg = a};
 	struct load_seen seen;
 	double cpu = place_cpu_s(p);
 
@@ -84,7 +85,7 @@ struct load_seen accept_measure(const struct place *p, const struct people *peop
 
 static double web_ceiling(struct asking *a, ask_fn *ask, size_t body, double run_s)
 {
-	struct load l = {.connections = CONNECTIONS, .warm_s = 0.5, .run_s = run_s, .ask = ask, .arg = a};
+	struct load l = {.connections = CONNECTIONS, .warm_s = WARM(run_s), .run_s = run_s, .ask = ask, .arg = a};
 
 	return ceiling_web_per_s(&l, body);
 }
@@ -106,7 +107,7 @@ static void accept_rows(const struct load_seen *closed, const struct load_seen *
 void bench_accept(const struct bench *b)
 {
 	struct asking a = {.run = wall_ms()};
-	double run_s = b->quick ? 3 : 20, ceiling_s = b->quick ? 2 : 10;
+	double run_s = pick(b, 20, 3, 0.3), ceiling_s = pick(b, 10, 2, 0.3);
 	struct load_seen closed, open;
 	struct people people;
 	struct store *s;
@@ -147,8 +148,8 @@ static void list_rows(int64_t count, const struct load_seen *page, double page_m
 
 void bench_list(const struct bench *b)
 {
-	int64_t count = b->quick ? 50000 : 1000000;
-	double run_s = b->quick ? 2 : 10;
+	int64_t count = (int64_t)pick(b, 1000000, 50000, 2000);
+	double run_s = pick(b, 10, 2, 0.3);
 	struct posts posts = {.count = count, .due_at = wall_ms() - 1000 * count, .step_ms = 1000, .state = "published", .id_count = IDS};
 	struct asking a = {.run = wall_ms()};
 	struct load_seen page, one, accept;

@@ -1,7 +1,7 @@
 /*
  * make bench: runs every part in the order of the table, prints the table, writes build/bench.json.
  *
- *   bench BUILD [--quick] [PART...]        parts: disk idle accept list deliver step start; scale only when named
+ *   bench BUILD [--quick|--tiny] [PART...]   parts: disk idle accept list deliver step start; scale only when named
  *
  * See README.md for what is measured how.
  */
@@ -31,6 +31,11 @@ void die(const char *fmt, ...)
 	va_end(ap);
 	fputc('\n', stderr);
 	exit(1);
+}
+
+double pick(const struct bench *b, double whole, double quick, double tiny)
+{
+	return b->tiny ? tiny : b->quick ? quick : whole;
 }
 
 int64_t now_us(void)
@@ -126,7 +131,7 @@ static void folder_empty(const struct bench *b)
 
 static void usage(void)
 {
-	fputs("usage: bench BUILD [--quick] [PART...]; parts:", stderr);
+	fputs("usage: bench BUILD [--quick|--tiny] [PART...]; parts:", stderr);
 	for (size_t i = 0; i < PARTS; i++)
 		fprintf(stderr, " %s", parts[i].name);
 	fputc('\n', stderr);
@@ -160,8 +165,9 @@ int main(int argc, char **argv)
 	if (b.build == NULL)
 		die("%s: %s", argv[1], strerror(errno));
 	b.quick = argc > 2 && strcmp(argv[2], "--quick") == 0;
-	set = wanted(argc - 2 - b.quick, argv + 2 + b.quick);
-	snprintf(b.folder, sizeof b.folder, "%s/bench-work", b.build);
+	b.tiny = argc > 2 && strcmp(argv[2], "--tiny") == 0;
+	set = wanted(argc - 2 - (b.quick || b.tiny), argv + 2 + (b.quick || b.tiny));
+	snprintf(b.folder, sizeof b.folder, "%s/bench-%s", b.build, b.tiny ? "tiny" : "work");
 	signal(SIGPIPE, SIG_IGN);
 	log_set(LOG_ERROR);
 	descriptors();

@@ -19,11 +19,13 @@
 
 struct bench {
 	bool quick;
+	bool tiny;			/* only that every part works: its figures mean nothing */
 	const char *build;		/* whole path of the build folder */
 	char folder[1024];		/* work folder inside it: made new, removed at the end */
 };
 
 void die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
+double pick(const struct bench *b, double whole, double quick, double tiny);
 int64_t now_us(void);			/* monotonic */
 int64_t wall_ms(void);
 double percentile_ms(uint32_t *us, size_t n, double p);	/* sorts */

@@ -63,7 +63,7 @@ static double run(struct round *r)
 	place_make(r->b, &p, r->name, r->stub->port);
 	s = store_open(&p);
 	store_people(s, &people, r->connections, 1, 20);
-	posts.due_at = wall_ms() + AHEAD_MS + r->count / 5;	/* the rows themselves take a while */
+	posts.due_at = wall_ms() + (int64_t)pick(r->b, AHEAD_MS, AHEAD_MS, 3 * AHEAD_MS) + r->count / 5;	/* the rows themselves take a while */
 	store_posts(s, &people, &posts);
 	store_close(s);
 	stub_clear(r->stub);
@@ -84,7 +84,7 @@ static double run(struct round *r)
 
 void bench_deliver(const struct bench *b)
 {
-	int count = b->quick ? 2000 : 5000, paced = b->quick ? 1500 : 10000;
+	int count = (int)pick(b, 5000, 2000, 100), paced = (int)pick(b, 10000, 1500, 100);
 	struct stub stub;
 	struct round burst = {b, &stub, "deliver", count, 0, count, 0}, even = {b, &stub, "paced", paced, 2, 1000, 0};
 	double took, ceiling;

@@ -85,7 +85,7 @@ void report_save(const struct bench *b)
 	struct jsonw w;
 	FILE *f;
 
-	snprintf(path, sizeof path, "%s/bench.json", b->build);
+	snprintf(path, sizeof path, "%s/bench%s.json", b->build, b->tiny ? "-tiny" : "");
 	buf_init(&out, 1 << 20);
 	jsonw_init(&w, &out);
 	jsonw_object(&w, NULL);

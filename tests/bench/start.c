@@ -78,7 +78,7 @@ void bench_idle(const struct bench *b)
 /* All wait for their time; the server before was killed.  None is due while it starts. */
 void bench_start(const struct bench *b)
 {
-	struct posts posts = {.count = OPEN, .due_at = wall_ms() + 3600000, .step_ms = 10, .state = "queued"};
+	struct posts posts = {.count = (int64_t)pick(b, OPEN, OPEN, 1000), .due_at = wall_ms() + 3600000, .step_ms = 10, .state = "queued"};
 	struct people people;
 	struct store *s;
 	struct place p;

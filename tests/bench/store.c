@@ -221,15 +221,15 @@ static enum rc fill_write(struct cx *cx, struct db_conn *c, void *arg)
 	db_run(c, FILL_RANGE "INSERT INTO post (id, organization_id, app_id, live, end_user_id, status, mode, text, body, scheduled_at,"
 	       " max_late_ms, on_missed, created_at, updated_at) SELECT printf('post_%026d', i), k.organization_id, k.app_id, 0, k.end_user_id,"
 	       " CASE i % 10 WHEN 0 THEN 'scheduled' ELSE 'published' END, 'schedule', 'Letter ' || i, '{}', ?3 + 86400000 + i, 21600000,"
-	       " 'publish', ?3 - ?5 + i, ?3 - ?5 + i FROM n JOIN connection k ON k.rowid = 1 + i % ?4", "iiiii", w->from, w->to, w->now, (int64_t)w->p->count,
-	       w->count);
+	       " 'publish', ?3 - ?5 + i, ?3 - ?5 + i FROM n JOIN connection k ON k.rowid = 1 + i % ?4",
+	       "iiiii", w->from, w->to, w->now, (int64_t)w->p->count, w->count);
 	db_run(c, FILL_RANGE "INSERT INTO delivery (id, organization_id, app_id, live, post_id, connection_id, platform, provider, text,"
 	       " content, content_hash, state, scheduled_at, due_at, late_after, on_missed, created_at, updated_at)"
 	       " SELECT printf('dlv_%026d', i), k.organization_id, k.app_id, 0, printf('post_%026d', i), k.id, 'sandbox', 'sandbox',"
 	       " 'Letter ' || i, '{}', printf('%08x%024d', i * 2654435761 % 4294967296, i),"
 	       " CASE i % 10 WHEN 0 THEN 'queued' ELSE 'published' END, ?3 + 86400000 + i,"
-	       " CASE i % 10 WHEN 0 THEN ?3 + 86400000 + i END, NULL, 'publish', ?3 - ?5 + i, ?3 - ?5 + i FROM n JOIN connection k ON k.rowid = 1 + i % ?4", "iiiii",
-	       w->from, w->to, w->now, (int64_t)w->p->count, w->count);
+	       " CASE i % 10 WHEN 0 THEN ?3 + 86400000 + i END, NULL, 'publish', ?3 - ?5 + i, ?3 - ?5 + i FROM n"
+	       " JOIN connection k ON k.rowid = 1 + i % ?4", "iiiii", w->from, w->to, w->now, (int64_t)w->p->count, w->count);
 	return db_rc(c);
 }
 

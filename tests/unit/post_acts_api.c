@@ -149,6 +149,9 @@ static enum rc make_shared(struct cx *cx, struct db_conn *c, void *arg)
 	return db_rc(c);
 }
 
+#define TWIN "{\"connectionId\":\"con_twin2\"}"
+#define ALLOWED "\"duplicatePolicy\":\"allow\""
+
 /* Those of the connection's person and those of several persons, in one order; filters and pages hold for both. */
 TEST(lists_of_a_connection_are_whole_and_in_order)
 {
@@ -159,8 +162,8 @@ TEST(lists_of_a_connection_are_whole_and_in_order)
 	cx_init(&cx, "test");
 	for (int i = 0; i < 4; i++) {
 		created("");
-		ask("POST", "/v1/posts", i % 2 ? "{\"targets\":[{\"connectionId\":\"con_twin2\"}],\"text\":\"odd\",\"duplicatePolicy\":\"allow\"}"
-		    : "{\"targets\":[{\"connectionId\":\"con_plain\"},{\"connectionId\":\"con_twin2\"}],\"text\":\"even\",\"duplicatePolicy\":\"allow\"}");
+		ask("POST", "/v1/posts", i % 2 ? "{\"targets\":[" TWIN "],\"text\":\"odd\"," ALLOWED "}"
+		    : "{\"targets\":[{\"connectionId\":\"con_plain\"}," TWIN "],\"text\":\"even\"," ALLOWED "}");
 		CHECK_SAY(reply.status == 202, "%s", reply.text);
 		snprintf(ids[i], ID_MAX, "%s", at("id"));
 		if (i >= 2)
