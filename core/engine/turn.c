@@ -112,7 +112,7 @@ static void timers(struct engine *e)
 	if (now < e->wake_next || db_rescue(e->db))
 		return;
 	e->wake_next = INT64_MAX;
-	for (; op != &e->ops; op = next) {
+	for (; op != &e->ops && !db_rescue(e->db); op = next) {
 		next = op->next;
 		if (op->at == OP_WAITING && op->wake_at <= now) {
 			op->at = OP_STEPPING;
