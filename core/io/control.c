@@ -396,7 +396,7 @@ enum rc control_call(struct cx *cx, const char *path, int argc, char **argv, str
 {
 	BUF_AUTO struct buf request;
 	struct buf reply;
-	int fd;
+	int fd = -1;
 
 	buf_init(&request, LINE_MAX_BYTES);
 	buf_init(&reply, ANSWER_MAX_BYTES * 2);

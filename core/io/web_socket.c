@@ -95,5 +95,5 @@ void web_socket_reset(int fd)
 	struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
 
 	if (fd >= 0)
-		connect(fd, &nowhere, sizeof(nowhere));
+		(void)connect(fd, &nowhere, sizeof(nowhere));
 }

@@ -42,6 +42,7 @@ function every() {
 		...listed('tools', '').filter((name) => name.startsWith('check-')).map((name) => ({
 			name: `check/${name.slice(6)}`, argv: [`tools/${name}`], ms: MINUTE, whole: true,
 		})),
+		{ name: 'check/cppcheck', argv: ['tests/lint/run', build, 'cppcheck'], ms: 5 * MINUTE, whole: true },	// the quick one of make lint
 		...listed('tests/tools', '.sh').map((name) => ({
 			name: `check/${name}.sh`, argv: [`tests/tools/${name}.sh`], ms: 2 * MINUTE, whole: true,
 		})),

@@ -62,7 +62,7 @@ function findings(text) {
 function run([program, ...args]) {
 	return new Promise((done) => {
 		let output = '';
-		const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+		const child = spawn(program, args, { env: { ...process.env, LC_ALL: 'C' }, stdio: ['ignore', 'pipe', 'pipe'] });
 		const timer = setTimeout(() => child.kill('SIGKILL'), 300_000);
 		for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => output += text);
 		child.on('error', (error) => { output += `${error.message}\n`; });
