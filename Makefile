@@ -104,7 +104,7 @@ $(B)/unit/%: tests/unit/%.c tests/unit/test.h $(B)/libcore.a
 	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) -o $@ $< $(B)/libcore.a $(LDLIBS)
 # One operation of the engine without hosts, network and refreshes: see tests/unit/op_bench.h.
 wraps := $(addprefix -Wl$(comma)--wrap=,hosts_step hosts_fault hosts_waits hosts_turn hosts_timeout http_send http_turn http_running http_wakeup \
-         provide_turn refresh_wait dpop_answered id_random clock_now)
+         provide_turn refresh_wait dpop_answered db_rescue id_random clock_now)
 $(B)/unit/op_%: tests/unit/op_%.c tests/unit/test.h $(B)/libcore.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALLC) -fPIE -pie $(LDHARD) $(wraps) -o $@ $< $(B)/libcore.a $(LDLIBS)

@@ -29,6 +29,7 @@ static struct bench {
 	struct installation store;
 	char folder[64], organization[ID_MAX], app[ID_MAX];
 	int64_t now, set;		/* set: what the wall clock was set by */
+	bool rescue;			/* the store is damaged: see db_rescue */
 	int nonces;			/* how often a server asks for its nonce */
 	int faults;			/* misdeeds of the provider that were told */
 	int hosts_ms, turn_ms;		/* when the hosts want to be asked again; how long the last turn would have waited */
@@ -122,6 +123,10 @@ void __wrap_id_random(void *out, size_t n)
 		memcpy(out, &number, sizeof number);
 	}
 }
+
+/* A store that was found damaged. */
+bool __wrap_db_rescue(const struct db *db);
+bool __wrap_db_rescue(const struct db *db) { (void)db; return bench.rescue; }
 
 /* Whether the server asked for its nonce. */
 bool __wrap_dpop_answered(struct op *op);
@@ -241,13 +246,12 @@ static void bench_open(void)
 	struct conf *f = &bench.conf;
 	struct cx cx;
 
-	if (!getenv("TEST_LOG"))
-		log_set(LOG_ERROR + 1);		/* faults are what is tested */
 	bench.now = BENCH_NOW;
 	bench.set = 0;
 	bench.hosts_ms = -1;
 	bench.did[0] = '\0';
 	bench.faults = bench.nonces = 0;
+	bench.rescue = false;
 	bench.host = HOST_ACTION;
 	bench.http = NULL;
 	buf_reset(&bench.answer);
@@ -255,6 +259,8 @@ static void bench_open(void)
 		bench.e->batch_count = 0;		/* of a test that failed */
 		return;
 	}
+	if (!getenv("TEST_LOG"))
+		log_set(LOG_ERROR + 1);		/* faults are what is tested */
 	clock_fake(bench_clock);
 	snprintf(bench.folder, sizeof bench.folder, "/tmp/mps-bench-XXXXXX");
 	CHECK(mkdtemp(bench.folder) != NULL);
