@@ -35,7 +35,7 @@ static void describe_write(void)
 		 "\"handle\":{\"class\":\"handle\",\"settle_s\":%lld},"
 		 "\"search\":{\"class\":\"search\",\"settle_s\":%lld,\"search_lag_s\":%lld},\"none\":{\"class\":\"none\",\"settle_s\":%lld}},"
 		 "\"state_versions\":[1,1]}", window, settle, lag,
-		 sim.seed % 2 == 0 ? "true" : "false", settle, settle, lag, settle);
+		 sim.plan.atomic ? "true" : "false", settle, settle, lag, settle);
 }
 
 enum rc hosts_open(struct cx *cx, const char *program, struct hosts **ret)

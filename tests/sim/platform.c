@@ -14,7 +14,7 @@
 struct post_there { int delivery, account; int64_t at, seen_at; char key[80], text[32]; };
 struct container { int delivery, account; char key[80], text[32]; int64_t ready_at; bool broken, busy; int post; };
 /* What becomes a post, or not, later. */
-struct pending { bool used, job, person, refused; int account, container, post; int64_t at; char key[80], text[32]; };
+struct pending { bool used, job, person, refused, unasked; int account, container, post; int64_t at; char key[80], text[32]; };
 struct tokens { int newest, used; int64_t made_at; bool revoked, ever_revoked, doubtful; int sent; };
 
 static struct there {
@@ -105,7 +105,7 @@ static struct pending *pend(int account, const char *key, const char *text, int 
 static void come_true(struct pending *p)
 {
 	if (!p->refused)
-		p->post = create(p->account, p->key, p->text);
+		p->post = p->unasked ? add_post(p->account, p->key, p->text) : create(p->account, p->key, p->text);
 	if (p->container >= 0) {
 		there.containers[p->container].busy = false;
 		if (!p->refused)
@@ -323,12 +323,13 @@ static void accept(struct call *c, bool person)
 /* The one request that matters. */
 static void irreversible(struct call *c)
 {
-	bool known = sim.accounts[c->account].type == TYPE_KEYED && key_holds(by_key(c->account, c->key));
+	bool keyed = sim.accounts[c->account].type == TYPE_KEYED, known = keyed && key_holds(by_key(c->account, c->key));
 
 	if (happens(FAULT_LOST)) {
 		c->out->lost = true;
 	} else if (happens(FAULT_LATE) || happens(FAULT_LATE_500)) {
-		pend(c->account, c->key, c->text, c->container, late_by(c));
+		/* the key is asked for when the request comes; whether it is asked for again with the post, the platform's make tells */
+		pend(c->account, c->key, c->text, c->container, late_by(c))->unasked = keyed && !known && !sim.plan.atomic;
 		c->out->lost = sim_chance(50);
 		say(c->out, 504, "code slow\n");
 	} else if (!known && happens(FAULT_ASYNC)) {
@@ -353,7 +354,7 @@ static void irreversible(struct call *c)
 static struct pending *being_decided(const char *key)
 {
 	for (struct pending *p = there.pending; p < there.pending + PENDING_MAX; p++)
-		if (p->used && (p->at != NEVER || p->refused) && text_eq(p->key, key))
+		if (p->used && !p->unasked && (p->at != NEVER || p->refused) && text_eq(p->key, key))
 			return p;
 	return NULL;
 }

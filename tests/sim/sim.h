@@ -42,6 +42,7 @@ struct plan {
 	int fault[16];					/* percent, by enum fault of platform.h */
 	int refused, slow_writes, bad_writes, bad_hosts;/* percent */
 	bool readback, container_once, edge;
+	bool atomic;					/* keys are known from the first byte on, or from the post on */
 	int64_t token_life;				/* 0: tokens do not expire */
 	int64_t skew;					/* how far the platform's clock is ahead of ours */
 };

@@ -80,7 +80,8 @@ static void read_request(struct transfer *t, const struct http_request *r)
 /* From its leaving to its last effect a request has the settle time; half of it may pass on the way. */
 static void plan_ways(struct transfer *t)
 {
-	t->leave_at = sim.now + (sim.calm || sim_chance(80) ? sim_below(20) : sim_delay(sim.plan.timeout + SECOND));
+	t->leave_at = sim.now + (sim.calm || sim_chance(sim.plan.edge ? 50 : 80) ? sim_below(20) :
+				 sim.plan.edge ? sim_below(sim.plan.timeout + SECOND) : sim_delay(sim.plan.timeout + SECOND));
 	t->arrive_at = NEVER;
 	t->answer_at = t->deadline;
 	t->outcome = HTTP_LOST;

@@ -128,6 +128,15 @@ static void drop(void)
 	write_forget();
 }
 
+/* Half of the time until the last moments in which the key may be used, by one rule or without it. */
+static int64_t edge_down(void)
+{
+	const struct plan *p = &sim.plan;
+	int64_t last = p->window - (sim_chance(50) ? p->timeout : p->settle), down = last - sim_below(p->settle + 3 * SECOND);
+
+	return sim_chance(50) || down < 0 ? sim_below(p->window) : down;
+}
+
 static void crash(void)
 {
 	if (sim.engine != NULL)
@@ -135,7 +144,7 @@ static void crash(void)
 	sim.dead = false;
 	sim.crash_in = 0;
 	sim.crashes++;
-	sim.up_at = sim.now + (sim.plan.edge ? sim_below(sim.plan.window) : sim_chance(70) ? sim_delay(5 * MINUTE) : sim_delay(3 * HOUR));
+	sim.up_at = sim.now + (sim.plan.edge ? edge_down() : sim_chance(70) ? sim_delay(5 * MINUTE) : sim_delay(3 * HOUR));
 	sim_note("crash: up again in %lld ms", (long long)(sim.up_at - sim.now));
 }
 
@@ -364,7 +373,9 @@ static void plan_edge(struct plan *p)
 	p->window = sim_between(30, 120) * SECOND;
 	p->settle = sim_between(1, 20) * SECOND;
 	p->storm = 20 * MINUTE;
+	p->timeout = sim_chance(50) ? 60 * SECOND : sim_between(1, 5) * SECOND;
 	p->fault[FAULT_LOST_AFTER] = 30;
+	p->fault[FAULT_LATE] = sim_chance(50) ? 0 : 30;
 	p->slow_writes = 30;
 	p->token_life = 0;
 }
@@ -374,7 +385,7 @@ static void make_plan(void)
 	static const int64_t settles[] = {1, 5, 10, 60}, windows[] = {0, 120, 600, 3600}, lives[] = {0, 0, 300, 3600};
 	struct plan *p = &sim.plan;
 
-	*p = (struct plan){.settle = 0};
+	*p = (struct plan){.atomic = sim.seed % 2 == 0};
 	p->settle = settles[sim_below(4)] * SECOND;
 	p->lag = sim_chance(50) ? 0 : sim_between(1, 30) * SECOND;
 	p->window = windows[sim_below(4)] * SECOND;
