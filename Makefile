@@ -143,9 +143,9 @@ bench: all $(B)/bench ## one table and build/bench.json; QUICK=1 within a minute
 
 # The simulator of the engine: its own hosts and HTTP in place of the real ones.
 simsrc := $(wildcard tests/sim/*.c)
-$(B)/sim: $(call obj,$(simsrc)) $(B)/libcore.a
+$(B)/sim: $(call obj,$(simsrc) tests/rig/power.c) $(B)/libcore.a
 	@mkdir -p $(@D)
-	$(CC) $(ALLC) -fPIE -pie $(LDHARD) -Wl,--wrap=db_write,--wrap=db_write_async,--wrap=op_of_delivery -o $@ $(call obj,$(simsrc)) $(B)/libcore.a $(LDLIBS)
+	$(CC) $(ALLC) -fPIE -pie $(LDHARD) -Wl,--wrap=db_write,--wrap=db_write_async,--wrap=op_of_delivery -o $@ $(call obj,$(simsrc) tests/rig/power.c) $(B)/libcore.a $(LDLIBS)
 
 comma := ,
 # Fuzzing: one program per tests/fuzz/NAME.c, with what it is about; play.c is shared by those that play with a provider.

@@ -84,7 +84,8 @@ test('F4 a disk that fills up while a start is under way: ready or refused with 
 	assert.equal(status, 2, output);
 	server.child = new Child(`${server.build}/mypostshare`, ['--config', server.config, 'serve']);
 	server.pid = server.child.pid;
-	await until('it is ready or has ended', async () => !server.alive || (await org.test.get('/readyz').catch(() => undefined))?.status === 200);
+	await until('it is ready or has ended', async () =>
+		!server.alive || (await org.test.get('/readyz').catch(() => undefined))?.status === 200);
 	if (!server.alive) {
 		assert.equal(server.child.ended.status, 1, server.log());
 		assert.match(server.log(), /full|space/, server.log());

@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "core/io/db_private.h"
-#include "tests/rig/rig.h"
 
+#define MUST(cond) do { if (!(cond)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); abort(); } } while (0)
 #define FILES_MAX 64
 #define SECTOR 512
 

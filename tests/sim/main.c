@@ -1,5 +1,6 @@
 /*
  * sim SEED            one seed, with its trace
+ * SIM_POWER=1 sim ... processes die by power loss too, inside a commit
  * sim FIRST COUNT     many; stops at the first that breaks an invariant, and prints its trace
  */
 #include <inttypes.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/base/log.h"
+#include "tests/rig/power.h"
 #include "tests/sim/sim.h"
 
 static void replay(uint64_t seed)
@@ -41,6 +43,11 @@ int main(int argc, char **argv)
 	signal(SIGABRT, aborted);
 	signal(SIGSEGV, aborted);
 	log_set(getenv("TEST_LOG") ? LOG_DEBUG : LOG_ERROR + 1);
+	sim.power = getenv("SIM_POWER") != NULL;
+	if (sim.power) {
+		power_lies = getenv("POWER_LIES") != NULL;
+		power_on();
+	}
 	store_open();
 	for (seed = first; seed < first + count && sim_run(seed, tracing); seed++)
 		;
@@ -50,7 +57,8 @@ int main(int argc, char **argv)
 		printf("not ok seed %" PRIu64 ": %s\n", seed, sim.words);
 	else
 		printf("ok seeds %" PRIu64 " to %" PRIu64 ": %" PRIu64 " turns, %" PRIu64 " requests, %" PRIu64 " acts, %" PRIu64 " crashes, %" PRIu64
-		       " stops, %" PRIu64 " verdicts\n", first, first + count - 1, sim.turns, sim.sends, sim.acts, sim.crashes, sim.stops, sim.resolved);
+		       " stops, %" PRIu64 " power losses, %" PRIu64 " verdicts\n", first, first + count - 1, sim.turns, sim.sends, sim.acts, sim.crashes, sim.stops,
+		       sim.power_cuts, sim.resolved);
 	store_close();
 	return seed < first + count;
 }

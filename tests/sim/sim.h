@@ -84,6 +84,8 @@ struct sim {
 	int post_count, edits;
 	int64_t moves_seen;
 	/* counted, for the last line */
+	bool power;			/* crashes inside a commit are power losses: tests/rig/power.h */
+	uint64_t power_cuts;
 	uint64_t crashes, stops, sends, turns, acts, published, resolved;
 };
 extern struct sim sim;
@@ -127,6 +129,7 @@ int64_t host_next(void);			/* hosts.c */
 void store_open(void);
 void store_reset(void);
 void store_close(void);
+void store_power_cut(void);			/* the disk has a part of what was not synced; opened again */
 int64_t store_next_due(void);
 int64_t store_open_count(void);			/* deliveries without an end */
 const char *store_open_words(void);

@@ -13,6 +13,7 @@
 #include "core/model/organization.h"
 #include "core/model/post.h"
 #include "core/model/post_write.h"
+#include "tests/rig/power.h"
 #include "tests/sim/platform.h"
 
 static char folder[64];
@@ -105,6 +106,22 @@ void store_open(void)
 	}
 	write_now(make_owners, NULL);
 	write_now(make_log, NULL);
+}
+
+void store_power_cut(void)
+{
+	struct db_config config = {.folder = sim.conf.data_folder};
+	struct cx cx;
+
+	db_abandon(sim.store.db);
+	sim.store.db = NULL;
+	power_cut(sim_random());
+	cx_init(&cx, "sim");
+	if (db_open(&cx, &config, &sim.store.db) != RC_OK) {
+		fprintf(stderr, "sim: after a power loss: %s\n", cx.words);
+		abort();
+	}
+	check_all();
 }
 
 /* ---- for each seed ----------------------------------------------------------------------------------------------- */

@@ -15,6 +15,7 @@
 #include "core/base/clock.h"
 #include "core/base/text.h"
 #include "core/model/server.h"
+#include "tests/rig/power.h"
 #include "tests/sim/platform.h"
 
 #define BEGIN 1800000000000ll
@@ -141,6 +142,11 @@ static void crash(void)
 {
 	if (sim.engine != NULL)
 		drop();
+	if (sim.power && power_is_off()) {
+		sim.power_cuts++;
+		sim_note("the power was lost inside a commit");
+		store_power_cut();
+	}
 	sim.dead = false;
 	sim.crash_in = 0;
 	sim.crashes++;

@@ -4,12 +4,15 @@
  *
  * db_write_async and db_write are wrapped by the linker; the simulator's own writes use the real ones.
  */
+#include "tests/rig/power.h"
 #include "tests/sim/sim.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define JOBS 64
+#define POWER_PERCENT 4
+#define POWER_STEPS 40		/* writes and syncs of a commit, and more */
 
 struct job { db_write_fn *fn; db_done_fn *done; void *arg; int64_t run_at, tell_at; bool ran; enum rc rc; };
 
@@ -105,17 +108,24 @@ static void run(struct job *j)
 
 	cx_init(&cx, "sim");
 	j->ran = true;
+	if (sim.power && !sim.calm && sim_chance(POWER_PERCENT))
+		power_arm(1 + sim_below(POWER_STEPS));
 	if (!stored_badly(j))
 		j->rc = __real_db_write(&cx, sim.store.db, j->fn, j->arg);
+	if (sim.power && power_is_off()) {
+		sim.dead = true;
+		return;
+	}
+	power_arm(0);
 	check_all();
 }
 
 void write_turn(void)
 {
-	for (int i = 0; i < count && !sim.failed; i++)
+	for (int i = 0; i < count && !sim.failed && !(sim.power && sim.dead); i++)
 		if (!jobs[i].ran && jobs[i].run_at <= sim.now)
 			run(&jobs[i]);
-	while (count > 0 && jobs[0].ran && jobs[0].tell_at <= sim.now && sim.stopped_until <= sim.now && !sim.failed) {
+	while (count > 0 && !(sim.power && sim.dead) && jobs[0].ran && jobs[0].tell_at <= sim.now && sim.stopped_until <= sim.now && !sim.failed) {
 		struct job j = jobs[0];
 
 		memmove(jobs, jobs + 1, sizeof *jobs * (size_t)--count);
