@@ -57,7 +57,8 @@ int main(int argc, char **argv)
 		printf("not ok seed %" PRIu64 ": %s\n", seed, sim.words);
 	else
 		printf("ok seeds %" PRIu64 " to %" PRIu64 ": %" PRIu64 " turns, %" PRIu64 " requests, %" PRIu64 " acts, %" PRIu64 " crashes, %" PRIu64
-		       " stops, %" PRIu64 " power losses, %" PRIu64 " verdicts\n", first, first + count - 1, sim.turns, sim.sends, sim.acts, sim.crashes, sim.stops,
+		       " stops, %" PRIu64
+		       " power losses, %" PRIu64 " verdicts\n", first, first + count - 1, sim.turns, sim.sends, sim.acts, sim.crashes, sim.stops,
 		       sim.power_cuts, sim.resolved);
 	store_close();
 	return seed < first + count;
