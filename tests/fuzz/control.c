@@ -6,6 +6,7 @@
  */
 #include "fuzz.h"
 
+#include <errno.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -65,10 +66,11 @@ static void ask(const uint8_t *data, size_t size, struct buf *answer)
 	snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
 	MUST(connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
-	(void)!send(fd, data, size, MSG_NOSIGNAL);
+	while (send(fd, data, size, MSG_NOSIGNAL) < 0 && errno == EINTR)
+		;
 	shutdown(fd, SHUT_WR);
-	while ((room = buf_room(answer, 65536)) != NULL && (n = recv(fd, room, 65536, 0)) > 0)
-		buf_grew(answer, (size_t)n);
+	while ((room = buf_room(answer, 65536)) != NULL && ((n = recv(fd, room, 65536, 0)) > 0 || (n < 0 && errno == EINTR)))
+		buf_grew(answer, n > 0 ? (size_t)n : 0);	/* the fuzzer's own alarm may interrupt */
 	close(fd);
 }
 

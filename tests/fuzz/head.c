@@ -99,6 +99,7 @@ static void exchange(const uint8_t *data, size_t size)
 	struct linger hard = {1, 0};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
 	char answer[4096];
+	ssize_t n;
 
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	from.sin_addr.s_addr = htonl(0x7f010001u + next++ % 0x8000u);
@@ -108,15 +109,15 @@ static void exchange(const uint8_t *data, size_t size)
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
 	for (size_t at = 0; at < size;) {
-		ssize_t n = send(fd, data + at, size - at, MSG_NOSIGNAL);
-
-		if (n <= 0)
+		n = send(fd, data + at, size - at, MSG_NOSIGNAL);
+		if (n <= 0 && errno != EINTR)
 			break;
-		at += (size_t)n;
+		at += n > 0 ? (size_t)n : 0;	/* the fuzzer's own alarm may interrupt */
 	}
 	shutdown(fd, SHUT_WR);
-	while (recv(fd, answer, sizeof answer, 0) > 0)
-		;
+	do
+		n = recv(fd, answer, sizeof answer, 0);
+	while (n > 0 || (n < 0 && errno == EINTR));
 	close(fd);
 }
 
