@@ -273,10 +273,10 @@ static enum rc (*const steps[])(struct api_request *r) = {
 
 /* ---- one request ------------------------------------------------------------------------------------ */
 
-/* Behind a proxy on this machine the client is the last address that the proxy named. */
+/* Behind a proxy on this machine the client is the last address that the proxy named; some add a line of their own behind the client's. */
 static const char *client_address(const struct web_request *web, struct arena *a)
 {
-	const char *list = web_header_in(web, "X-Forwarded-For");
+	const char *list = web_header_last(web, "X-Forwarded-For");
 	const char *last = list ? strrchr(list, ',') : NULL;
 
 	if (!list || strncmp(web->address, "127.", 4))

@@ -25,7 +25,7 @@ static const char *segment_decode(struct arena *a, const char *text, size_t len)
 		return NULL;
 	if (memchr(out.data, '/', out.len) || !strcmp(out.data, ".") || !strcmp(out.data, ".."))
 		return NULL;
-	if (!text_utf8(out.data, out.len) || !text_printable(out.data))
+	if (!text_utf8(out.data, out.len) || !text_printable(out.data) || strpbrk(out.data, "\t\r\n"))
 		return NULL;
 	return arena_dup(a, out.data, out.len);
 }

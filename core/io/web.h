@@ -39,7 +39,8 @@ struct web_answer {
 	bool abort;			/* web_abort was called */
 };
 
-const char *web_header_in(const struct web_request *r, const char *name);	/* NULL if absent */
+const char *web_header_in(const struct web_request *r, const char *name);	/* NULL if absent; the first of a name */
+const char *web_header_last(const struct web_request *r, const char *name);
 bool web_query(const struct web_request *r, const char *name, const char **ret);	/* decoded, in the arena; first of a name */
 int web_query_count(const struct web_request *r);
 bool web_query_at(const struct web_request *r, int index, const char **ret_name, const char **ret_value);

@@ -23,7 +23,7 @@ static const struct web_field defaults[] = {
 	{"Cache-Control", "no-store"},
 	{"Cross-Origin-Opener-Policy", "same-origin"},
 	{"Cross-Origin-Resource-Policy", "same-origin"},
-	{"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
+	{"Content-Security-Policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"},
 };
 
 void web_header(struct web_answer *a, const char *name, const char *fmt, ...)

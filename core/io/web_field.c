@@ -22,6 +22,15 @@ const char *web_header_in(const struct web_request *r, const char *name)
 	return NULL;
 }
 
+const char *web_header_last(const struct web_request *r, const char *name)
+{
+	for (int i = r->conn->count - 1; i >= 0; i--) {
+		if (!strcasecmp(r->conn->fields[i].name, name))
+			return r->conn->fields[i].value;
+	}
+	return NULL;
+}
+
 static const char *decode(struct arena *a, const char *text, size_t len)
 {
 	BUF_AUTO struct buf out;

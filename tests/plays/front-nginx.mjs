@@ -38,6 +38,10 @@ const envelope = (answer, status, code) => {
 	assert.ok(answer.json.error.message && answer.json.error.requestId && 'retryable' in answer.json.error);
 	assert.equal(answer.headers['content-type'], 'application/json; charset=utf-8');
 	assert.equal(answer.headers['strict-transport-security'], 'max-age=31536000');
+	assert.equal(answer.headers['x-request-id'], answer.json.error.requestId);
+	assert.equal(answer.headers['cross-origin-opener-policy'], 'same-origin');
+	assert.equal(answer.headers['cross-origin-resource-policy'], 'same-origin');
+	assert.match(answer.headers['content-security-policy'], /base-uri 'none'/);
 };
 
 test('it passes requests on, by HTTP/1.1 and by HTTP/2, and adds what belongs to https', async () => {
@@ -143,6 +147,9 @@ test('a body over the limit: 413 in the form of the API, for files and for all e
 	});
 	envelope(await announced('/v1/posts', 'application/json', 3 << 20), 413, 'payload_too_large');
 	envelope(await announced('/v1/media', 'video/mp4', 600 << 20), 413, 'payload_too_large');
+	envelope(await announced('/api/v1/media', 'video/mp4', 600 << 20), 413, 'payload_too_large');
+	const alias = await front.call('POST', '/api/v1/media', { headers: { 'content-length': 3 << 20 }, body: (out) => out.flushHeaders() });
+	assert.equal(alias.status, 401, 'the alias takes files, too');
 	const body = Buffer.alloc((1 << 20) + 1, 32), headers = { 'content-type': 'application/json' };
 	envelope(await front.call('POST', '/v1/posts', { key, headers, body }), 413, 'payload_too_large');
 });
@@ -163,6 +170,8 @@ test('no log holds codes, states, links to pages or keys, also when the server i
 		await front.call('GET', `/oauth/sandbox/callback?code=${secrets[0]}&state=${secrets[1]}`);
 		await front.call('GET', `/connect/${secrets[2]}?error=x`);
 		await front.call('POST', `/connect/${secrets[2]}/start`, { body: 'a=b' });
+		await front.call('GET', `//connect/${secrets[2]}`);
+		await front.call('GET', `//OAuth/sandbox/callback?code=${secrets[0]}&state=${secrets[1]}`);
 		await front.call('GET', `/sandbox/oauth/authorize?state=${secrets[1]}&code=${secrets[0]}`);
 		await front.call('GET', '/v1/posts', { key });
 	};

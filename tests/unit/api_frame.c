@@ -162,6 +162,8 @@ TEST(addresses_behind_the_proxy_are_told_apart)
 	}
 	ask_as("good", "GET", "/v1/things/x", "X-Forwarded-For: 9.9.9.9, 198.51.100.1\r\n", NULL);
 	CHECK_ERROR(429, "rate_limited");
+	ask_as("good", "GET", "/v1/things/x", "X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-For: 198.51.100.1\r\n", NULL);
+	CHECK_ERROR(429, "rate_limited");
 	ask_as("good", "GET", "/v1/things/x", "X-Forwarded-For: 198.51.100.1, 198.51.100.2\r\n", NULL);
 	CHECK_INT(reply.status, 200);
 	api.address_per_minute = -1;

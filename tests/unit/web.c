@@ -180,7 +180,7 @@ TEST(answers_with_every_security_header)
 	CHECK(strstr(t, "\r\nCache-Control: no-store\r\n"));
 	CHECK(strstr(t, "\r\nCross-Origin-Opener-Policy: same-origin\r\n"));
 	CHECK(strstr(t, "\r\nCross-Origin-Resource-Policy: same-origin\r\n"));
-	CHECK(strstr(t, "\r\nContent-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n"));
+	CHECK(strstr(t, "\r\nContent-Security-Policy: default-src 'none'; base-uri 'none'; frame-ancestors 'none'\r\n"));
 	CHECK(strstr(t, "\r\nDate: "));
 	CHECK(strstr(t, "\r\n\r\nGET /x 0:"));
 }
