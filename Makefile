@@ -40,7 +40,7 @@ obj      = $(patsubst %.c,$(B)/obj/%.o,$(1))
 # and counts of coverage could not be written.  In such builds they are therefore compiled without.
 plain   := $(findstring thread,$(SAN))$(COV)
 shut     = $(patsubst %.c,$(B)/$(if $(plain),plain,obj)/%.o,$(1))
-testso  := $(patsubst tests/plugins/%.c,$(B)/tests/plugins/%.so,$(wildcard tests/plugins/*.c))
+testso  := $(patsubst tests/plugins/%.c,$(B)/tests/plugins/%.so,$(wildcard tests/plugins/*.c)) $(B)/tests/oom.so
 unit    := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*.c))
 
 .PHONY: lint coverage crash fail-build fuzz fuzz-build fuzz-all fuzz-merge all help setup demo test test-long audit bench check clean install unit
@@ -74,6 +74,11 @@ $(B)/tests/plugins/oidc_dpop.so: tests/plugins/oidc.c
 $(B)/tests/plugins/%.so: tests/plugins/%.c $(wildcard sdk/*.h)
 	@mkdir -p $(@D)
 	$(CC) -std=c17 $(CFLAGS) $(WARN) -D_GNU_SOURCE -Isdk -fvisibility=hidden -fPIC -shared -Wl,-z,defs -o $@ $<
+
+# For LD_PRELOAD: lets one allocation of a process fail.
+$(B)/tests/oom.so: tests/oom/fail.c
+	@mkdir -p $(@D)
+	$(CC) -std=c17 $(CFLAGS) $(WARN) -D_GNU_SOURCE -fPIC -shared -Wl,-z,defs -o $@ $< -ldl
 
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)

@@ -322,11 +322,21 @@ static void request_refused(struct api_request *r, enum rc rc)
 		error_write(r->cx, r->id, &r->more, r->answer);
 }
 
+/* "There is none" is no answer when the store could not be read; nor is half a list.  What was written stays told. */
+static enum rc read_check(struct api_request *r, enum rc rc)
+{
+	if (db_read_fault() == RC_OK || (rc == RC_OK && r->wrote) || (rc != RC_OK && error_status(error_of(r->cx)->type) >= 500))
+		return rc;
+	cx_init(r->cx, r->id);
+	return fail(r->cx, RC_UNAVAILABLE, "the store could not be read: ask again");
+}
+
 static void request_run(struct api_request *r)
 {
 	enum rc rc = RC_OK;
 	size_t mark;
 
+	(void)db_read_fault();
 	for (size_t i = 0; !rc && i < sizeof(steps) / sizeof(*steps); i++)
 		rc = steps[i](r);
 	mark = r->answer->headers->len;
@@ -335,6 +345,7 @@ static void request_run(struct api_request *r)
 		if (rc)
 			buf_cut(r->answer->headers, mark);
 	}
+	rc = read_check(r, rc);
 	if (rc) {
 		request_refused(r, rc);
 		return;

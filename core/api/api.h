@@ -78,6 +78,7 @@ struct api_request {
 	const char *raw;			/* the body's bytes */
 	size_t raw_len;
 	const char *idempotency_key;		/* NULL: none */
+	bool wrote;				/* api_write has committed */
 	bool replayed;				/* api_write gave a kept answer: nothing was done */
 	struct jsonw *w;			/* on the answer's body */
 	int status;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/base/clock.h"
+#include "core/base/rc.h"
 #include "core/base/id.h"
 
 #define BUCKETS 8192
@@ -34,7 +35,7 @@ struct rate *rate_new(void)
 	struct rate *r = calloc(1, sizeof(*r));
 
 	if (!r)
-		abort();
+		out_of_memory(__func__);
 	pthread_mutex_init(&r->lock, NULL);
 	id_random(&r->seed, sizeof(r->seed));
 	return r;

@@ -34,6 +34,8 @@ static const char *fingerprint(struct api_request *r)
 		buf_addf(&text, "%zu:%s\n", strlen(r->match.values[i]), r->match.values[i]);
 	buf_addf(&text, "?%s\n", r->web->query);
 	buf_add(&text, r->raw ? r->raw : "", r->raw_len);
+	if (!buf_ok(&text))		/* of what is not there it would be the same for all */
+		out_of_memory(__func__);
 	vault_sha256(buf_text(&text), text.len, sum);
 	for (size_t i = 0; i < sizeof(sum); i++)
 		snprintf(hex + 2 * i, 3, "%02x", sum[i]);
@@ -72,6 +74,8 @@ static enum rc write_run(struct cx *cx, struct db_conn *c, void *arg)
 	rc = w->fn(cx, c, r, w->arg);
 	if (rc)
 		return rc;
+	if (!buf_ok(r->answer->body) || !buf_ok(r->answer->headers))	/* what is kept for the next who asks must be whole */
+		return fail(cx, RC_NOMEM, "no memory for the answer");
 	if (!r->status)
 		r->status = r->route->status ? r->route->status : 200;
 	if (!r->idempotency_key || r->status >= 300)
@@ -118,9 +122,12 @@ enum rc api_write(struct api_request *r, api_write_fn *fn, void *arg)
 	struct writing w = {.r = r, .fn = fn, .arg = arg, .headers = r->answer->headers->len};
 	enum rc rc;
 
+	if (db_read_fault() != RC_OK)	/* what was read before decides what is written */
+		return fail(r->cx, RC_UNAVAILABLE, "the store could not be read: ask again");
 	if (r->idempotency_key)
 		w.fingerprint = fingerprint(r);
 	rc = db_write(r->cx, r->api->db, write_run, &w);
+	r->wrote = rc == RC_OK;
 	if (rc)
 		answer_reset(&w);
 	else if (r->replayed)

@@ -11,7 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/rc.h"
+
 #define FIRST 64
+#define SMALL (64 * 1024)
 
 static void release(struct buf *b)
 {
@@ -42,6 +45,8 @@ bool buf_enlarge(struct buf *b, size_t n)
 	if (cap > b->max)
 		cap = b->max + 1;
 	char *data = malloc(cap);
+	if (!data && cap <= SMALL)
+		out_of_memory(__func__);
 	if (!data)
 		return give_up(b);
 	if (b->data) {

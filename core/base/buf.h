@@ -1,5 +1,6 @@
 /*
- * A growing byte buffer with a ceiling.
+ * A growing byte buffer with a ceiling.  Out of memory for what is large is a failure like being over the ceiling; for what
+ * is small (64 KiB) it ends the process, as in an arena: a decoded word that is lost looks like one that was never right.
  *
  * data is always NUL-terminated at data[len] once anything was added; buf_text() is never NULL.  The first
  * failure (out of memory, over the ceiling) empties the buffer and sticks: later calls do nothing, and

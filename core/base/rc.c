@@ -9,7 +9,9 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/log.h"
 
@@ -34,6 +36,16 @@ static const struct { const char *name; enum log_level level; } codes[] = {
 };
 
 #define CODES (sizeof codes / sizeof codes[0])
+
+void out_of_memory(const char *where)
+{
+	char line[160];
+	int n = snprintf(line, sizeof line, "out of memory in %.80s: the process ends\n", where);
+
+	if (n > 0 && write(STDERR_FILENO, line, (size_t)n) < 0)
+		abort();
+	abort();
+}
 
 const char *rc_name(enum rc rc)
 {

@@ -49,4 +49,8 @@ enum rc fail_code(struct cx *cx, enum rc rc, const char *code, const char *param
 
 const char *rc_name(enum rc rc);
 
+/* Where nothing can be undone and nobody told: a sentence on standard error, and the end, as by kill -9.  The supervisor
+ * starts a new server, which finds in the store what was meant. */
+_Noreturn void out_of_memory(const char *where);
+
 #endif

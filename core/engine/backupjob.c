@@ -28,7 +28,7 @@ struct backupjob *backupjob_open(struct db *db, struct vault *vault, const char 
 	struct backupjob *j = calloc(1, sizeof *j);
 
 	if (j == NULL)
-		abort();
+		out_of_memory(__func__);
 	j->db = db;
 	j->vault = vault;
 	j->data_folder = data_folder;

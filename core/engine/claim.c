@@ -13,9 +13,11 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/base/rc.h"
 #include "core/base/text.h"
 
 #define PAGE 200
+#define SCAN_AGAIN_MS 500
 #define SCAN_MS 5000		/* look at least this often: the wall clock may have been set */
 #define SET_SIZE 16384		/* ids in work; a power of two over four times the ops */
 
@@ -118,8 +120,10 @@ static void admit(struct scan *s, const char *delivery_id)
 {
 	struct op *op = op_of_delivery(s->e, s->c, delivery_id);
 
-	if (op == NULL)
+	if (op == NULL) {
+		s->next = s->now + SCAN_AGAIN_MS;
 		return;
+	}
 	s->room--;
 	note_op(s, op);
 	start(s, op);
@@ -184,7 +188,7 @@ static int list_orgs(struct scan *s, const char *state, struct org_due **ret)
 			size = size ? size * 2 : 64;
 			orgs = realloc(orgs, sizeof *orgs * (size_t)size);
 			if (orgs == NULL)
-				abort();
+				out_of_memory(__func__);
 		}
 		snprintf(orgs[n].id, ID_MAX, "%s", db_text_or(q, 0, ""));
 		orgs[n].due_at = db_int(q, 1);
@@ -243,8 +247,10 @@ static void start_operation(struct scan *s, const char *id)
 {
 	struct op *op = op_of_operation(s->e, s->c, id);
 
-	if (op == NULL)
+	if (op == NULL) {
+		s->next = s->now + SCAN_AGAIN_MS;
 		return;
+	}
 	note_op(s, op);
 	if (edit_is(op))
 		edit_begin(op);
@@ -288,7 +294,7 @@ void claim_due(struct engine *e)
 	int batch = e->config.conf->claim_batch > 0 ? e->config.conf->claim_batch : 200;
 
 	if (s == NULL)
-		abort();
+		out_of_memory(__func__);
 	s->e = e;
 	s->now = clock_now();
 	s->next = s->now + SCAN_MS;
@@ -305,6 +311,8 @@ void claim_due(struct engine *e)
 		s->next = limits;
 	for (size_t i = 0; i < sizeof states / sizeof states[0] && s->room > 0; i++)
 		claim_state(s, states[i]);
+	if (db_rc(s->c) != RC_OK)	/* what is due was not seen */
+		s->next = s->now + SCAN_AGAIN_MS;
 	db_give(s->c);
 	e->scan_at = s->room > 0 ? s->next : 0;	/* full: come back as soon as this batch is out */
 	e->scanned_at = clock_mono();

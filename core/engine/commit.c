@@ -323,7 +323,7 @@ static void keep(struct engine *e, enum rc rc)
 	e->uncertain = e->uncertain || rc == RC_IO;
 	for (int i = 0; rc == RC_CORRUPT && i < e->out_count; i++)
 		tell_unwritten(e->out[i]);
-	if (rc == RC_FULL || rc == RC_IO || rc == RC_UNAVAILABLE || db_rescue(e->db))
+	if (rc == RC_FULL || rc == RC_IO || rc == RC_UNAVAILABLE || rc == RC_NOMEM || db_rescue(e->db))
 		return;
 	if (e->out_count == 1) {
 		log_error("engine", "operation %s is dropped: its rows cannot be written", e->out[0]->id);

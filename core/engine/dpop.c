@@ -14,6 +14,7 @@
 #include "core/base/clock.h"
 #include "core/base/id.h"
 #include "core/base/jsonw.h"
+#include "core/base/rc.h"
 #include "core/base/text.h"
 #include "core/engine/op.h"
 #include "core/io/sign.h"
@@ -31,7 +32,7 @@ struct dpop_nonces *dpop_nonces_new(void)
 	struct dpop_nonces *n = calloc(1, sizeof *n);
 
 	if (n == NULL)
-		abort();
+		out_of_memory(__func__);
 	return n;
 }
 

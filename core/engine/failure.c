@@ -309,7 +309,8 @@ void outcome_fail(struct op *op, const struct action *a)
 /* Nothing was tried: it waits for the next refresh as long as it may be late, and is no retry. */
 static void wait_for_tokens(struct op *op, const char *message)
 {
-	int64_t now = clock_now(), wait = op->grant.refresh_at - now;
+	/* when the next refresh is due, if the last one failed; otherwise it could only not be begun */
+	int64_t now = clock_now(), wait = op->grant.refresh_failures > 0 ? op->grant.refresh_at - now : 0;
 
 	if (op->d.late_after > 0 && now > op->d.late_after)
 		failed(op, "platform_unavailable", message, NULL);

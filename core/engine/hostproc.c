@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/rc.h"
 #include "core/base/text.h"
 #include "core/engine/hostwire.h"
 
@@ -31,7 +32,7 @@ enum rc hosts_open(struct cx *cx, const char *program, struct hosts **ret)
 		return fail(cx, RC_NOT_FOUND, "host program %s: %s: set [providers] host_program", program, strerror(errno));
 	hs = calloc(1, sizeof *hs);
 	if (!hs)
-		abort();
+		out_of_memory(__func__);
 	hs->program = high;
 	*ret = hs;
 	return RC_OK;
@@ -94,7 +95,7 @@ static struct host *host_add(struct hosts *hs, const struct host_spec *spec)
 	struct host *h = calloc(1, sizeof *h), **at = &hs->first;
 
 	if (!h)
-		abort();
+		out_of_memory(__func__);
 	h->file = -1;
 	h->info.id = host_words(spec->id);
 	h->info.file = host_words(spec->file);
@@ -121,7 +122,7 @@ char *host_words(const char *text)
 	bool utf8 = text_utf8(text, strlen(text));
 
 	if (!copy)
-		abort();
+		out_of_memory(__func__);
 	for (char *c = copy; *c; c++)
 		if ((unsigned char)*c < ' ' || *c == 0x7f || (!utf8 && (unsigned char)*c >= 0x80))
 			*c = '?';
@@ -224,7 +225,7 @@ void hosts_step(struct hosts *hs, const char *id, uint64_t operation, const stru
 	struct job *j = calloc(1, sizeof *j);
 
 	if (!j)
-		abort();
+		out_of_memory(__func__);
 	j->operation = operation, j->done = done, j->arg = arg;
 	buf_init(&j->frame, FRAME_IN_MAX);
 	buf_add(&j->frame, frame->data, frame->len);

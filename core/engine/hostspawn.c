@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/rc.h"
 #include "core/base/text.h"
 #include "core/io/vault.h"
 
@@ -227,7 +228,7 @@ static struct proc *proc_new(int pid, int pidfd, struct ends *e)
 	struct proc *p = calloc(1, sizeof *p);
 
 	if (!p)
-		abort();
+		out_of_memory(__func__);
 	p->pid = pid, p->pidfd = pidfd, p->sock = e->sock[0], p->err = e->err[0];
 	e->sock[0] = e->err[0] = -1;
 	p->born = clock_mono();

@@ -16,6 +16,7 @@
 #include "core/base/clock.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
+#include "core/base/rc.h"
 #include "core/base/text.h"
 
 #define VERSION_MAX 32
@@ -28,7 +29,7 @@ static char *rec_dup(const char *data, size_t len, enum frame_kind kind, const c
 	char *copy = rec_find(data, len, kind, key, &r) ? strndup(r.value, r.value_len) : strdup("");
 
 	if (!copy)
-		abort();
+		out_of_memory(__func__);
 	return copy;
 }
 
@@ -262,7 +263,7 @@ static struct start *start_new(const struct host_spec *spec)
 	struct start *s = calloc(1, sizeof *s);
 
 	if (!s)
-		abort();
+		out_of_memory(__func__);
 	s->spec = *spec;
 	s->spec.id = host_words(spec->id);
 	s->spec.file = host_words(spec->file);

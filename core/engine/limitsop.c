@@ -15,6 +15,7 @@
 #include "core/base/clock.h"
 #include "core/base/id.h"
 #include "core/base/log.h"
+#include "core/base/rc.h"
 #include "core/base/text.h"
 #include "core/model/connection.h"
 
@@ -151,7 +152,7 @@ int64_t limits_due(struct engine *e, struct db_conn *c, int64_t now)
 		return now + LOOK_MS;
 	e->limits_at = clock_mono() + LOOK_MS;
 	if (e->later == NULL && (e->later = calloc(1, sizeof *e->later)) == NULL)
-		abort();
+		out_of_memory(__func__);
 	e->later->count = 0;
 	look(e, c, now, e->later);
 	if (e->later->count > 0) {

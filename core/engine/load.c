@@ -11,6 +11,8 @@
 
 #include "core/base/clock.h"
 #include "core/base/json.h"
+#include "core/base/rc.h"
+#include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/engine/request.h"
 #include "core/model/data_key.h"
@@ -35,7 +37,7 @@ static struct op *op_new(struct engine *e)
 	struct op *op = calloc(1, sizeof *op);
 
 	if (op == NULL)
-		abort();
+		out_of_memory(__func__);
 	op->e = e;
 	op->number = ++e->next_number;
 	op->attempts_tail = &op->attempts;
@@ -321,6 +323,19 @@ static void edit_inputs(struct op *op, struct db_conn *c)
 		op->row.resent = 1;
 }
 
+/* An operation that could be read in part only would publish half of a post.  It is left in the store and read again. */
+static struct op *whole(struct op *op, const struct db_conn *c)
+{
+	bool all = db_rc(c) == RC_OK && op->cx.rc != RC_NOMEM && buf_ok(&op->inputs) && buf_ok(&op->saved) && buf_ok(&op->secrets) &&
+		   buf_ok(&op->intent);
+
+	if (all)
+		return op;
+	log_error("engine", "operation %s cannot be read now: %s", op->id, db_rc(c) != RC_OK ? db_words(c) : "no memory");
+	op_free(op);
+	return NULL;
+}
+
 /* ---- the two doors -------------------------------------------------------------------------------- */
 
 static void take_row(struct op *op)
@@ -376,7 +391,7 @@ struct op *op_of_delivery(struct engine *e, struct db_conn *c, const char *deliv
 		return NULL;
 	}
 	content_inputs(op, c);
-	return op;
+	return whole(op, c);
 }
 
 /* Sealed with the grant, and an input all the same: the platform is told it. */
@@ -412,7 +427,7 @@ struct op *op_of_operation(struct engine *e, struct db_conn *c, const char *oper
 		json_inputs(op, "", root);
 	state_input(op);
 	published_inputs(op, c);
-	return op;
+	return whole(op, c);
 }
 
 static void new_operation(struct op *op, const char *kind)
@@ -445,7 +460,7 @@ struct op *op_of_refresh(struct engine *e, struct db_conn *c, const char *grant_
 		op_free(op);
 		return NULL;
 	}
-	return op;
+	return whole(op, c);
 }
 
 static bool connection_owner(struct op *op, struct db_conn *c, const char *connection_id)
@@ -471,5 +486,5 @@ struct op *op_of_limits(struct engine *e, struct db_conn *c, const char *connect
 		op_free(op);
 		return NULL;
 	}
-	return op;
+	return whole(op, c);
 }

@@ -10,6 +10,7 @@
 #include "core/base/clock.h"
 #include "core/base/jsonw.h"
 #include "core/base/log.h"
+#include "core/base/rc.h"
 #include "core/base/text.h"
 #include "core/engine/op.h"
 #include "core/model/post.h"
@@ -92,7 +93,7 @@ static void bring(struct engine *e, const char *id, struct reload *r)
 	struct cx cx;
 
 	if (b == NULL)
-		abort();
+		out_of_memory(__func__);
 	*b = (struct bringing){e, r, NULL};
 	cx_init(&cx, r != NULL ? "reload" : "providers");
 	if (r != NULL)
@@ -326,7 +327,7 @@ static struct reload *reload_new(const char *id)
 	struct reload *r = calloc(1, sizeof *r);
 
 	if (r == NULL || (id != NULL && (r->id = strdup(id)) == NULL))
-		abort();
+		out_of_memory(__func__);
 	buf_init(&r->out, REPORT_MAX);
 	return r;
 }

@@ -52,7 +52,7 @@ static int list_committing(struct db_conn *c, char (**ret)[ID_MAX])
 			size = size ? size * 2 : 256;
 			ids = realloc(ids, sizeof *ids * (size_t)size);
 			if (ids == NULL)
-				abort();
+				out_of_memory(__func__);
 		}
 		snprintf(ids[n++], ID_MAX, "%s", db_text_or(s, 0, ""));
 	}
@@ -77,9 +77,10 @@ enum rc recover(struct cx *cx, struct engine *e)
 		if (op != NULL)
 			outcome_recover(op);
 	}
+	rc = db_rc(c) == RC_OK ? RC_OK : db_fail(cx, c);	/* nobody may be left out: the supervisor tries again */
 	db_give(c);
 	free(ids);
 	if (n > 0)
 		log_info("engine", "%d deliveries were between request and answer when the last server stopped", n);
-	return RC_OK;
+	return rc;
 }

@@ -250,7 +250,7 @@ struct engine *engine_make(const struct engine_config *config)
 	pthread_condattr_t attr;
 
 	if (e == NULL)
-		abort();
+		out_of_memory(__func__);
 	e->config = *config;
 	e->db = config->db;
 	e->vault = config->vault;
@@ -262,7 +262,7 @@ struct engine *engine_make(const struct engine_config *config)
 	e->limit = limit_new(8192);
 	e->nonces = dpop_nonces_new();
 	if (e->batch == NULL || e->out == NULL || e->limit == NULL)
-		abort();
+		out_of_memory(__func__);
 	buf_init(&e->providers_json, 1u << 20);
 	pthread_mutex_init(&e->lock, NULL);
 	pthread_condattr_init(&attr);

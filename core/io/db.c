@@ -82,7 +82,7 @@ static char *join(const char *folder, const char *name)
 {
 	char *path;
 	if (asprintf(&path, "%s/%s", folder, name) < 0)
-		abort();
+		out_of_memory(__func__);
 	return path;
 }
 
@@ -188,7 +188,7 @@ static struct db *blank(const struct db_config *config)
 	pthread_condattr_t attr;
 
 	if (db == NULL)
-		abort();
+		out_of_memory(__func__);
 	db->lock = db->file_lock = -1;
 	db->folder = strdup(config->folder);
 	db->file = join(config->folder, "mypostshare.db");
@@ -196,7 +196,7 @@ static struct db *blank(const struct db_config *config)
 	db->reader = calloc((size_t)db->readers, sizeof *db->reader);
 	db->pool = calloc((size_t)db->readers, sizeof *db->pool);
 	if (db->folder == NULL || db->reader == NULL || db->pool == NULL)
-		abort();
+		out_of_memory(__func__);
 	pthread_mutex_init(&db->mutex, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -349,7 +349,7 @@ void db_readers_refresh(struct db *db)
 	struct db_conn **all = calloc((size_t)db->readers, sizeof *all);
 
 	if (all == NULL)
-		abort();
+		out_of_memory(__func__);
 	for (int i = 0; i < db->readers; i++) {
 		all[i] = db_take(db);
 		(void)db_number(all[i], 0, "SELECT COUNT(*) FROM sqlite_schema", "");

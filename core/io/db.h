@@ -86,6 +86,9 @@ int db_waiting(const struct db *db);	/* write jobs queued: over 500 the API answ
 struct db_conn *db_take(struct db *db);		/* waits for a free reader */
 void db_give(struct db_conn *c);		/* ends its read transaction; NULL is nothing */
 void db_give_auto(struct db_conn **c);
+/* The first fault of a reader of this thread since this was last called: a read that failed looks like one without rows to
+ * whoever does not ask db_rc. */
+enum rc db_read_fault(void);
 #define DB_READ_AUTO __attribute__((cleanup(db_give_auto)))
 
 /* ---- statements: sql must be a string literal (its address is the cache key) ------------------------ */

@@ -62,8 +62,21 @@ enum rc conn_rc(sqlite3 *raw, int code)
 	return RC_BUG;
 }
 
+/* Of this thread's readers, for those who took an answer of no rows for the truth. */
+static _Thread_local enum rc read_fault;
+
+enum rc db_read_fault(void)
+{
+	enum rc rc = read_fault;
+
+	read_fault = RC_OK;
+	return rc;
+}
+
 void conn_set(struct db_conn *c, enum rc rc, const char *fmt, ...)
 {
+	if (!c->writer && read_fault == RC_OK)
+		read_fault = rc;
 	va_list ap;
 
 	if (c->rc != RC_OK)	/* the first one is the cause */

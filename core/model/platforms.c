@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "core/base/rc.h"
 #include "core/base/text.h"
 #include "core/model/platform.h"
 
@@ -20,7 +21,7 @@ struct platforms *platforms_new(void)
 	struct platforms *ps = calloc(1, sizeof *ps);
 
 	if (ps == NULL)
-		abort();
+		out_of_memory(__func__);
 	pthread_mutex_init(&ps->lock, NULL);
 	return ps;
 }
