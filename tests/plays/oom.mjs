@@ -127,7 +127,9 @@ const calls = {
 		await sandbox.expire('nora');
 		return post('nora', `fresh ${++serial}`);
 	},
-	async 'a check of a post'() { await json('POST', '/v1/posts/validate', { targets: [{ connectionId: org.connections.alice.id }], text: 'x' }); },
+	async 'a check of a post'() {
+		await json('POST', '/v1/posts/validate', { targets: [{ connectionId: org.connections.alice.id }], text: 'x' });
+	},
 	async 'an upload'() {
 		const bytes = png(20 + serial % 50, 20), key = { 'content-type': 'image/png', 'idempotency-key': `upload-${++serial}` };
 		await ask(client('POST', '/v1/media', bytes, key, MS));
