@@ -21,7 +21,7 @@ CFLAGS  ?= $(if $(COV),-O0,-O2) -g
 ifdef FUZZ	# gcc's own flags stay away: what is looked for here are faults at run time
 override CC := clang
 CFLAGS  := -O1 -g
-WARN    := -Wall -Wextra $(if $(CI),-Werror)
+WARN    := -Wall -Wextra
 HARDEN  :=
 SANFLAG := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 endif
