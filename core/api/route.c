@@ -57,15 +57,20 @@ static int pattern_score(const char *pattern, const struct segments *s)
 	if (!strcmp(pattern, "/"))
 		return s->n ? -1 : 0;
 	for (; *pattern == '/'; i++) {
-		size_t n = strcspn(++pattern, "/");
-		bool param = *pattern == '{';
+		bool param = *++pattern == '{';
+		const char *text;
 
 		if (i >= s->n)
 			return -1;
-		if (!param && (strlen(s->text[i]) != n || memcmp(s->text[i], pattern, n)))
+		text = s->text[i];
+		if (param)
+			pattern += strcspn(pattern, "/");
+		else
+			while (*pattern != '/' && *pattern != '\0' && *pattern == *text)
+				pattern++, text++;
+		if (!param && (*text != '\0' || (*pattern != '/' && *pattern != '\0')))
 			return -1;
 		score |= !param << (ROUTE_SEGMENTS - i);
-		pattern += n;
 	}
 	return i == s->n ? score : -1;
 }

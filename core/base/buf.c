@@ -104,14 +104,20 @@ void buf_adds(struct buf *b, const char *text)
 	buf_add(b, text, strlen(text));
 }
 
+/* Into the room that is there; only what does not fit is written a second time. */
 void buf_addv(struct buf *b, const char *fmt, va_list ap)
 {
+	size_t room = b->cap - b->len;
 	va_list again;
 	va_copy(again, ap);
-	int n = vsnprintf(NULL, 0, fmt, ap);
-	if (n < 0)
+	int n = vsnprintf(room ? b->data + b->len : NULL, room, fmt, ap);
+	if (room && (n < 0 || (size_t)n >= room))
+		b->data[b->len] = '\0';
+	if (n < 0) {
 		give_up(b);
-	else if (grow(b, (size_t)n)) {
+	} else if ((size_t)n < room) {
+		buf_grew(b, (size_t)n);
+	} else if (grow(b, (size_t)n)) {
 		vsnprintf(b->data + b->len, (size_t)n + 1, fmt, again);
 		buf_grew(b, (size_t)n);
 	}

@@ -26,25 +26,29 @@ static const struct web_field defaults[] = {
 	{"Content-Security-Policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"},
 };
 
+/* Written where it will stand; what may not stand there fails the whole answer. */
 void web_header(struct web_answer *a, const char *name, const char *fmt, ...)
 {
-	BUF_AUTO struct buf value;
+	struct buf *out = a->headers;
+	size_t from;
 	va_list ap;
+	bool good;
 
-	buf_init(&value, HEAD_MAX / 4);
+	buf_adds(out, name);
+	buf_adds(out, ": ");
+	from = out->len;
 	va_start(ap, fmt);
-	buf_addv(&value, fmt, ap);
+	buf_addv(out, fmt, ap);
 	va_end(ap);
-	for (size_t i = 0; i < value.len; i++) {
-		if ((unsigned char)value.data[i] < 32 || value.data[i] == 127)
-			value.failed = true;
-	}
-	if (!buf_ok(&value)) {
+	good = buf_ok(out) && out->len - from <= HEAD_MAX / 4;
+	for (size_t i = from; good && i < out->len; i++)
+		good = (unsigned char)out->data[i] >= 32 && out->data[i] != 127;
+	if (!good) {
 		log_error("web", "header %s is refused: it is too long or has a control character", name);
-		a->headers->failed = true;
+		out->failed = true;
 		return;
 	}
-	buf_addf(a->headers, "%s: %s\r\n", name, buf_text(&value));
+	buf_adds(out, "\r\n");
 }
 
 void web_abort(struct web_answer *a)
@@ -85,8 +89,12 @@ static void head_write(struct buf *out, const struct web_answer *a, const char *
 		buf_addf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n",
 			a->type ? a->type : "application/json; charset=utf-8", a->body->len);
 	for (size_t i = 0; i < sizeof(defaults) / sizeof(*defaults); i++) {
-		if (!has_header(a->headers, defaults[i].name))
-			buf_addf(out, "%s: %s\r\n", defaults[i].name, defaults[i].value);
+		if (has_header(a->headers, defaults[i].name))
+			continue;
+		buf_adds(out, defaults[i].name);
+		buf_adds(out, ": ");
+		buf_adds(out, defaults[i].value);
+		buf_adds(out, "\r\n");
 	}
 	buf_add(out, buf_text(a->headers), a->headers->len);
 	buf_addf(out, "Connection: %s\r\n\r\n", a->close ? "close" : "keep-alive");

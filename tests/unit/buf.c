@@ -10,6 +10,29 @@
 #include "core/base/rc.h"
 #include "tests/unit/test.h"
 
+/* What is formatted ends before, at and behind the end of the room that is there; the ceiling holds. */
+TEST(formats_into_the_room_that_is_there)
+{
+	char text[200], want[300];
+
+	memset(text, 'y', sizeof text);
+	for (int before = 0; before < 70; before++)
+		for (int n = 0; n < 150; n++) {
+			BUF_AUTO struct buf b;
+
+			buf_init(&b, 180);
+			buf_addf(&b, "%.*s", before, text);
+			buf_addf(&b, "<%.*s>", n, text);
+			if (before + n + 2 > 180) {
+				CHECK(!buf_ok(&b) && b.len == 0);
+				continue;
+			}
+			snprintf(want, sizeof want, "%.*s<%.*s>", before, text, n, text);
+			CHECK_STR(buf_text(&b), want);
+			CHECK(b.len == strlen(want));
+		}
+}
+
 TEST(buf_adds_up)
 {
 	BUF_AUTO struct buf b;
