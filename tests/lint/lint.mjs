@@ -7,19 +7,28 @@
 // A finding is a file, a check and a message; lines are left out, because they drift.  tests/lint/accepted.txt names each
 // one that stays, with its reason.  A finding that is not there fails, and so does a row of it that nothing finds any more.
 //
-// The one thing to know: what a tool said of a file is kept in BUILD/lint under a hash of that file, of every header and of
+// The one thing to know: what a tool said of a file is kept in BUILD/lint under a hash of that file with its headers and of
 // the tool's own words, so a second run looks only at what has changed.
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join, relative, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 
 const [build = 'build', ...words] = process.argv.slice(2);
 const rowsOnly = words.includes('--rows'), wanted = words.filter((word) => word !== '--rows');
 const top = resolve('.');
 const tracked = execFileSync('git', ['ls-files', 'core', 'sdk', 'plugins', 'tests/lint', '.clang-tidy'], { encoding: 'utf8' }).split('\n');
 const sources = tracked.filter((name) => /^(core|sdk|plugins)\/.*\.c$/.test(name) && existsSync(name));
-const headers = tracked.filter((name) => /\.h$/.test(name) && existsSync(name)).map((name) => readFileSync(name)).join('');
+
+// A file with all that it includes of ours, as text.
+const whole = (name, seen = new Set()) => {
+	if (seen.has(name)) return '';
+	seen.add(name);
+	const text = readFileSync(name, 'utf8');
+	const included = [...text.matchAll(/^#include "([^"]+)"/gm)].flatMap(([, path]) =>
+		[path, join('sdk', path), join(dirname(name), path)].filter((one) => existsSync(one)).slice(0, 1));
+	return text + included.map((one) => whole(one, seen)).join('');
+};
 const flags = ['-std=c17', '-I.', `-I${build}`, '-Isdk', '-D_GNU_SOURCE'];
 
 // ---- the tools ----
@@ -94,16 +103,16 @@ async function look(name) {
 		problems.push(`${tool.version[0]} is missing: tools/setup lint`);
 		return [];
 	}
-	const common = [version.output, headers, JSON.stringify(flags), tool.also?.() ?? ''].join('\0');
+	const common = [version.output, JSON.stringify(flags), tool.also?.() ?? ''].join('\0');
 	if (tool.every) {
 		const command = tool.every(sources);
-		return findings(await said(name, [common, JSON.stringify(command), ...sources.map((file) => readFileSync(file))].join('\0'), command));
+		return findings(await said(name, [common, JSON.stringify(command), ...sources.map((file) => whole(file))].join('\0'), command));
 	}
 	const left = [...sources], all = [];
 	await Promise.all([0, 1].map(async () => {
 		for (let file; (file = left.shift()); ) {
 			const command = tool.command(file);
-			all.push(...findings(await said(name, [common, JSON.stringify(command), readFileSync(file)].join('\0'), command)));
+			all.push(...findings(await said(name, [common, JSON.stringify(command), whole(file)].join('\0'), command)));
 		}
 	}));
 	return all;
