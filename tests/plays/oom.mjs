@@ -67,6 +67,9 @@ function check_end() {
 	const { status, signal } = server.child.ended, log = server.log(), said = log.slice(log.lastIndexOf('oom: an allocation fails here'));
 	const sentence = /out of memory|arena: |Assertion .* failed|no memory|nomem|NOMEM/i.test(said);
 	if (signal === 'SIGABRT' && sentence) return 'ended';
+	/* libcurl 7.88 divides by the size of the table that it could not have, when a socket cannot be noted: its own end,
+	   nothing of ours is torn, and what follows is checked as after any other */
+	if (signal === 'SIGFPE' && /^oom: [^\n]*\n\S*libcurl\.so/.test(said)) return 'ended';
 	if (signal === null && status > 0 && said.length > 0) return 'ended';
 	throw new Error(`the server ended by ${signal ?? status}: ${said.slice(0, 3000)}`);
 }
