@@ -201,6 +201,7 @@ static struct db *blank(const struct db_config *config)
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&db->work, &attr);
+	pthread_cond_init(&db->given, &attr);
 	pthread_cond_init(&db->free, NULL);
 	pthread_condattr_destroy(&attr);
 	return db;
@@ -266,6 +267,7 @@ static void take_down(struct db *db, bool checkpoint)
 		close(db->lock);	/* the last thing: now the next process may come */
 	pthread_cond_destroy(&db->free);
 	pthread_cond_destroy(&db->work);
+	pthread_cond_destroy(&db->given);
 	pthread_mutex_destroy(&db->mutex);
 	free(db->pool);
 	free(db->reader);
@@ -298,7 +300,7 @@ struct db_conn *db_take(struct db *db)
 	struct db_conn *c;
 
 	pthread_mutex_lock(&db->mutex);
-	while (db->idle == 0)
+	while (db->idle == 0 || db->held)
 		pthread_cond_wait(&db->free, &db->mutex);
 	c = db->pool[--db->idle];	/* the last given: its pages are the warmest */
 	pthread_mutex_unlock(&db->mutex);
@@ -333,7 +335,27 @@ void db_give(struct db_conn *c)
 	c->taken = false;
 	pthread_mutex_lock(&db->mutex);
 	db->pool[db->idle++] = c;
-	pthread_cond_signal(&db->free);
+	pthread_cond_signal(db->held ? &db->given : &db->free);
+	pthread_mutex_unlock(&db->mutex);
+}
+
+void db_readers_hold(struct db *db)
+{
+	int64_t until = db_tick() + DB_READ_MS * 3 / 2;
+	struct timespec at = {until / 1000, until % 1000 * 1000000};
+
+	pthread_mutex_lock(&db->mutex);
+	db->held = true;
+	while (db->idle < db->readers && pthread_cond_timedwait(&db->given, &db->mutex, &at) == 0)
+		;
+	pthread_mutex_unlock(&db->mutex);
+}
+
+void db_readers_release(struct db *db)
+{
+	pthread_mutex_lock(&db->mutex);
+	db->held = false;
+	pthread_cond_broadcast(&db->free);
 	pthread_mutex_unlock(&db->mutex);
 }
 

@@ -16,7 +16,6 @@
 #include "core/base/log.h"
 
 #define BUSY_MS 1500			/* a little over the longest read */
-#define RESTART_MS 3500			/* over two of them: one may begin just before the one that is waited for ends */
 #define WAL_LIMIT "134217728"		/* 128 MiB: 32,000 pages, where the writer restarts the WAL */
 
 static const char *const own_sql[OWN_COUNT] = {
@@ -299,11 +298,9 @@ bool conn_open_transaction(const struct db_conn *c)
 
 int conn_checkpoint(struct db_conn *c, int mode)
 {
-	int pages = 0, done = 0, code;
+	int pages = 0, done = 0;
+	int code = sqlite3_wal_checkpoint_v2(c->raw, NULL, mode, &pages, &done);
 
-	sqlite3_busy_timeout(c->raw, mode == SQLITE_CHECKPOINT_RESTART ? RESTART_MS : BUSY_MS);
-	code = sqlite3_wal_checkpoint_v2(c->raw, NULL, mode, &pages, &done);
-	sqlite3_busy_timeout(c->raw, BUSY_MS);
 	if (pages >= 0 && done >= 0) {
 		c->wal_pages = pages;
 		c->wal_done = done;

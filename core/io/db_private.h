@@ -58,7 +58,7 @@ struct db {
 	char *folder, *file;
 	int lock, file_lock;		/* the flocked descriptors: FOLDER/lock, and the main file itself */
 	pthread_mutex_t mutex;		/* queue and pool */
-	pthread_cond_t work, free;
+	pthread_cond_t work, free, given;
 
 	struct job *first, *last;	/* the queue */
 	atomic_int waiting;
@@ -69,10 +69,11 @@ struct db {
 	int64_t paused_until;		/* after an I/O error in COMMIT; writer thread only */
 	atomic_bool corrupt;		/* the file is: no more writes */
 	atomic_int wal_pages;		/* in the WAL after the last commit: for the check, which gives way */
-	int64_t checkpoint_after;	/* a failed checkpoint is not repeated at once */
+	int64_t checkpoint_after, restart_after;	/* a failed checkpoint is not repeated at once */
 	struct copy *copy;		/* that is being made; writer thread only */
 
 	int readers, idle;
+	bool held;			/* nobody takes one: a checkpoint waits for them all */
 	struct db_conn **pool;		/* [idle] of them are free */
 	struct db_conn *reader;
 };
@@ -83,6 +84,11 @@ int64_t db_tick(void);
 
 void db_library(void);			/* once per process: SQLite's log goes into ours */
 const char *db_vfs(void);
+/* SQLite waits for a place in its list of readers, where the next one may sit already: under readers without a pause a WAL
+ * would never begin anew.  So those who ask for one wait until release, and hold returns when all are back, or after a
+ * little more than the longest read. */
+void db_readers_hold(struct db *db);
+void db_readers_release(struct db *db);
 void db_readers_refresh(struct db *db);	/* after the schema changed; nobody may hold a reader for long */
 
 /* ---- db_conn.c ------------------------------------------------------------------------------------- */

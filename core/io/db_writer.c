@@ -224,23 +224,40 @@ static int checkpoint_due(const struct db *db, bool quiet)
 	const struct db_conn *c = &db->writer;
 	int wait = c->wal_pages - c->wal_done;
 
-	if (c->raw == NULL || db_rescue(db) || db_tick() < db->checkpoint_after)
+	if (c->raw == NULL || db_rescue(db))
 		return -1;
-	if (c->wal_pages >= CHECKPOINT_RESTART)
+	if (c->wal_pages >= CHECKPOINT_RESTART && db_tick() >= db->restart_after)
 		return SQLITE_CHECKPOINT_RESTART;
+	if (db_tick() < db->checkpoint_after)
+		return -1;
 	return wait >= (quiet ? CHECKPOINT_IDLE : CHECKPOINT_BUSY) ? SQLITE_CHECKPOINT_PASSIVE : -1;
+}
+
+/* The copying goes on beside readers; only the WAL's new beginning needs them away. */
+static int checkpoint(struct db *db, int mode)
+{
+	int code = conn_checkpoint(&db->writer, SQLITE_CHECKPOINT_PASSIVE);
+
+	if (mode == SQLITE_CHECKPOINT_PASSIVE || (code != SQLITE_OK && code != SQLITE_BUSY))
+		return code;
+	db_readers_hold(db);
+	code = conn_checkpoint(&db->writer, mode);
+	db_readers_release(db);
+	return code;
 }
 
 /* A reader may keep pages back for up to its second: what could not be done is not tried at every commit. */
 static int checkpoint_run(struct db *db, int mode)
 {
 	struct db_conn *c = &db->writer;
-	int code = conn_checkpoint(c, mode);
+	int code = checkpoint(db, mode);
 
 	if (code != SQLITE_OK && code != SQLITE_BUSY)
 		log_error("db", "checkpoint failed: %s (%d)", sqlite3_errstr(code), code);
 	if ((code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB)
 		db_damaged(db, sqlite3_errstr(code));
+	if (code != SQLITE_OK && mode != SQLITE_CHECKPOINT_PASSIVE)
+		db->restart_after = db_tick() + DB_READ_MS / 2;
 	db->checkpoint_after = code != SQLITE_OK || c->wal_done < c->wal_pages ? db_tick() + DB_READ_MS / 2 : 0;
 	if (code == SQLITE_OK && mode != SQLITE_CHECKPOINT_PASSIVE)
 		c->wal_pages = c->wal_done = 0;

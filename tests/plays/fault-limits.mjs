@@ -17,7 +17,8 @@ import { after, done, test, until } from '../lib/test.mjs';
 const accounts = [1, 2, 3, 4].map((n) => [`keyed-${n}`, 'keyed']), names = accounts.map(([name]) => name);
 const sandbox = await startSandbox();
 after(() => sandbox.stop());
-const server = await startServer({ sandbox, ini: { server: { threads: 16 }, engine: { request_timeout_ms: 1500 } } });
+const ini = { server: { threads: 16 }, engine: { request_timeout_ms: 1500 } };
+const server = await startServer({ sandbox, ini });
 after(() => server.stop('SIGKILL'));
 const org = await connected(server, sandbox, accounts);
 
@@ -90,6 +91,7 @@ test('F8 few threads at the start', async () => {
 	await run('chown', ['-R', `${user}:${user}`, folder]);
 	chownSync(folder, user, user);
 	server.build = join(home, 'build');
+	server.configure(ini);		// with the paths of that one
 	try {
 		const limits = [1, 4, 8, 16, 512].map((n) => `--nproc=${n}:${n}`), seen = [];
 		const as = ['setpriv', `--reuid=${user}`, `--regid=${user}`, '--clear-groups'];
@@ -100,6 +102,7 @@ test('F8 few threads at the start', async () => {
 	} finally {
 		await run('chown', ['-R', 'root:root', folder]);
 		server.build = build;
+		server.configure(ini);
 	}
 	await server.start();
 });

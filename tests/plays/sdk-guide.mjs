@@ -126,7 +126,7 @@ test('try is not content with another answer, and a misspelt key of the descript
 	shaped('worse.c', (text) => text.replace('\\"max_items\\"', '\\"max_item\\"'));
 	const words = await shell.run(`make -s PLUGIN=worse SOURCES=worse.c
 		sudo install -m 0755 worse.so /opt/mypostshare/plugins/example.so
-		mypostshare reload example || mypostshare providers`);
+		mypostshare reload example || mypostshare providers --json`);
 	assert.match(words, /media\.max_item/);
 	assert.match(words, /"version": ?"0\.2"/, 'the old one goes on serving');
 });
