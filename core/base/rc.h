@@ -51,6 +51,6 @@ const char *rc_name(enum rc rc);
 
 /* Where nothing can be undone and nobody told: a sentence on standard error, and the end, as by kill -9.  The supervisor
  * starts a new server, which finds in the store what was meant. */
-_Noreturn void out_of_memory(const char *where);
+void out_of_memory(const char *where) __attribute__((noreturn));
 
 #endif
