@@ -90,6 +90,15 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 /* ---- the far side ------------------------------------------------------------------------------------------- */
 
+/* The fuzzer's own alarm may interrupt it; what was begun then goes on by itself. */
+static bool reached(int fd, const struct sockaddr_in *to)
+{
+	while (connect(fd, (const struct sockaddr *)to, sizeof *to) != 0)
+		if (errno != EINTR && errno != EALREADY)
+			return errno == EISCONN;
+	return true;
+}
+
 /* From an address of its own each time, so that no port is waited for.  Returns when the server has closed. */
 static void exchange(const uint8_t *data, size_t size)
 {
@@ -104,7 +113,7 @@ static void exchange(const uint8_t *data, size_t size)
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	from.sin_addr.s_addr = htonl(0x7f010001u + next++ % 0x8000u);
 	MUST(bind(fd, (struct sockaddr *)&from, sizeof from) == 0);
-	MUST_SAY(connect(fd, (struct sockaddr *)&to, sizeof to) == 0, "connection %u: %s", next, strerror(errno));
+	MUST_SAY(reached(fd, &to), "connection %u: %s", next, strerror(errno));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
