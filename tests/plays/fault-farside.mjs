@@ -124,7 +124,8 @@ test('F10 whatever the far side does to the request that publishes: one post at 
 	for (let i = 0; i < others; i++) assert.equal(await sandbox.count(`good ${i}.`), 1);
 	const most = memory('VmHWM');
 	console.log(`# ${posts.length} posts; ${others} others meanwhile, the slowest ${longest} ms; memory ${before} KiB, at most ${most}`);
-	assert.ok(most - before < ROOM_KB, `memory grew from ${before} to ${most} KiB`);
+	// A sanitizer keeps what was freed.
+	if (!/address|thread/.test(server.build)) assert.ok(most - before < ROOM_KB, `memory grew from ${before} to ${most} KiB`);
 	assert.equal(gate.visits, 0, 'a redirect was followed');
 	assert.equal(gate.expected, 0, 'somebody waits for 100 Continue');
 });
