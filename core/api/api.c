@@ -259,7 +259,7 @@ static enum rc step_overload(struct api_request *r)
 /* A damaged store is only read; the pages that people see all write. */
 static enum rc step_rescue(struct api_request *r)
 {
-	if (!db_rescue(r->api->db) || r->route->flags & ROUTE_NO_AUTH || !strcmp(r->route->pattern, "/assets/{name}"))
+	if (!db_rescue(r->api->db) || r->route->flags & (ROUTE_NO_AUTH | ROUTE_STORELESS))
 		return RC_OK;
 	if (!is_browser(r) && !is_write(r))
 		return RC_OK;

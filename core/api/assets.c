@@ -102,7 +102,8 @@ static enum rc serve(struct api_request *r)
 }
 
 const struct route asset_routes[] = {
-	{.method = "GET", .pattern = "/assets/{name}", .flags = ROUTE_BROWSER | ROUTE_HIDDEN, .handle = serve, .operation = "getAsset",
+	{.method = "GET", .pattern = "/assets/{name}", .flags = ROUTE_BROWSER | ROUTE_HIDDEN | ROUTE_STORELESS, .handle = serve,
+		.operation = "getAsset",
 		.summary = "A file of the web pages"},
 	{0},
 };

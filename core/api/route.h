@@ -25,7 +25,8 @@ enum route_flag {
 	ROUTE_OR_200 = 256,	/* other statuses of success, with the same answer: for the document */
 	ROUTE_OR_201 = 512,
 	ROUTE_OR_202 = 1024,
-	ROUTE_IF_MATCH = 2048	/* documents If-Match: the handler asks api_if_match */
+	ROUTE_IF_MATCH = 2048,	/* documents If-Match: the handler asks api_if_match */
+	ROUTE_STORELESS = 4096	/* reads and writes no row: answered over a damaged store, too */
 };
 
 /* The shape of an answer, for the OpenAPI document: name "Post", fields of the object. */

@@ -162,19 +162,16 @@ static enum rc check(struct cx *cx, struct db *db, void *arg)
 {
 	struct db_conn *c = &db->writer;
 	const bool *quick = arg;
-	sqlite3_stmt *s = NULL;
-	enum rc rc = RC_OK;
+	char words[300];
+	int code;
 
 	c->own = true;
-	int code = sqlite3_prepare_v2(c->raw, *quick ? "PRAGMA quick_check(1)" : "PRAGMA integrity_check(1)", -1, &s, NULL);
-	if (code == SQLITE_OK)
-		code = sqlite3_step(s);
-	const char *words = code == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : sqlite3_errmsg(c->raw);
-	if (code != SQLITE_ROW || words == NULL || strcmp(words, "ok") != 0)
-		rc = fail(cx, RC_CORRUPT, "%s is damaged: %s", db->file, words ? words : "no memory");
-	sqlite3_finalize(s);
+	code = damage_look(c, !*quick, words, sizeof words);
 	c->own = false;
-	return rc;
+	if (code == SQLITE_OK)
+		return RC_OK;
+	return fail(cx, conn_rc(c->raw, code), (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB
+		    ? "%s is damaged: %s" : "%s cannot be checked: %s", db->file, words);
 }
 
 enum rc db_check(struct cx *cx, struct db *db, bool quick)

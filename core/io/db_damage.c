@@ -72,13 +72,13 @@ static int cut(void *arg)
 	return k->gave_way;
 }
 
-/* SQLite says `ok`, or what is wrong; or it fails itself where it could not even look. */
-static int look(struct check *k, char *first, size_t size)
+int damage_look(struct db_conn *c, bool whole, char *first, size_t size)
 {
 	sqlite3_stmt *s = NULL;
 	int code, lines = 0;
 
-	code = sqlite3_prepare_v2(k->c->raw, k->whole ? "PRAGMA integrity_check(10)" : "PRAGMA quick_check(10)", -1, &s, NULL);
+	first[0] = '\0';
+	code = sqlite3_prepare_v2(c->raw, whole ? "PRAGMA integrity_check(10)" : "PRAGMA quick_check(10)", -1, &s, NULL);
 	while (code == SQLITE_OK && (code = sqlite3_step(s)) == SQLITE_ROW) {
 		const char *text = (const char *)sqlite3_column_text(s, 0);
 		code = SQLITE_OK;
@@ -90,15 +90,15 @@ static int look(struct check *k, char *first, size_t size)
 			log_error("db", "the check found: %s", text);
 	}
 	if (code != SQLITE_DONE && first[0] == '\0')
-		snprintf(first, size, "%s", sqlite3_errmsg(k->c->raw));
+		snprintf(first, size, "%s", sqlite3_errmsg(c->raw));
 	sqlite3_finalize(s);
 	return lines > 0 ? SQLITE_CORRUPT : code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
 static enum rc judge(struct cx *cx, struct db *db, struct check *k)
 {
-	char words[300] = "";
-	int code = look(k, words, sizeof words);
+	char words[300];
+	int code = damage_look(k->c, k->whole, words, sizeof words);
 
 	if (code == SQLITE_OK)
 		return RC_OK;

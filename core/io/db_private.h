@@ -107,6 +107,9 @@ int conn_checkpoint(struct db_conn *c, int mode);
 /* ---- db_damage.c ----------------------------------------------------------------------------------- */
 
 void db_damaged(struct db *db, const char *words);	/* from now on in rescue */
+/* SQLite's own check, on a connection whose `own` is set: SQLITE_OK, SQLITE_CORRUPT with the first thing that is wrong, or
+ * the code with which it could not even look, with its words. */
+int damage_look(struct db_conn *c, bool whole, char *first, size_t size);
 enum rc damage_open(struct cx *cx, struct db *db);	/* what an earlier process found */
 
 /* ---- db_stmt.c ------------------------------------------------------------------------------------- */

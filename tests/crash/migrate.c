@@ -23,18 +23,6 @@ static char folder[64];
 static char *schemas[VERSIONS_MAX + 1];
 static int newest;
 
-static void shell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static void shell(const char *fmt, ...)
-{
-	char command[600];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(command, sizeof command, fmt, ap);
-	va_end(ap);
-	CHECK_SAY(system(command) == 0, "%s", command);
-}
-
 /* ---- in children ------------------------------------------------------------------------------------- */
 
 static enum rc rows_write(struct cx *cx, struct db_conn *c, void *arg)
@@ -154,7 +142,7 @@ static bool kill_at(int from, const char *place, int n, const char *data)
 
 	snprintf(fail, sizeof fail, "%s:%d:kill", place, n);
 	snprintf(where, sizeof where, "from version %d, %s", from, fail);
-	shell("rm -rf %s/one && cp -r %s/v%d %s/one", folder, folder, from, folder);
+	test_shell("rm -rf %s/one && cp -r %s/v%d %s/one", folder, folder, from, folder);
 	status = run("one", newest, false, fail);
 	CHECK_SAY(WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL : WEXITSTATUS(status) == 0, "%s: status %d", where, status);
 	text = ask("one", VERSION);
@@ -182,7 +170,7 @@ static void begin(void)
 		CHECK(run(name, v, true, "") == 0);
 		schemas[v] = ask(name, SCHEMA);
 	}
-	shell("mkdir %s/v0", folder);
+	test_shell("mkdir %s/v0", folder);
 }
 
 TEST(F12_kill_during_a_migration)
@@ -207,6 +195,6 @@ TEST(F12_kill_during_a_migration)
 		}
 		sqlite3_free(data);
 	}
-	shell("rm -rf %s", folder);
+	test_shell("rm -rf %s", folder);
 	printf("# %d kills, %d versions\n", kills, newest);
 }

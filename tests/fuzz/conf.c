@@ -15,22 +15,11 @@
 #include "core/io/conf.h"
 #include "core/io/inifile.h"
 
-static char folder[64], file[80];
-
-static void folder_remove(void)
-{
-	unlink(file);
-	rmdir(folder);
-}
-
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	(void)argc, (void)argv;
 	log_set(LOG_ERROR + 1);
-	snprintf(folder, sizeof folder, "/tmp/mps-fuzz-conf-XXXXXX");
-	MUST(mkdtemp(folder) != NULL);
-	snprintf(file, sizeof file, "%s/conf.ini", folder);
-	atexit(folder_remove);
+	fuzz_file_make("conf.ini");
 	return 0;
 }
 
@@ -96,21 +85,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *k, *v;
 	size_t kn, vn;
 	struct cx cx;
-	int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	int fd = open(fuzz_file, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	enum rc rc;
 
 	MUST(fd >= 0 && write(fd, data, size) == (ssize_t)size);
 	close(fd);
 	cx_init(&cx, NULL);
-	rc = inifile_read(&cx, file, compare, &p);
+	rc = inifile_read(&cx, fuzz_file, compare, &p);
 	if (rc == RC_OK) {
 		MUST(memchr(data, 0, size) == NULL || size == 0);
 		MUST_SAY(!plain_next(&p, &k, &kn, &v, &vn), "line %d was dropped", p.line);
 	} else {
-		MUST_SAY(strncmp(cx.words, file, strlen(file)) == 0, "no file in: %s", cx.words);
+		MUST_SAY(strncmp(cx.words, fuzz_file, strlen(fuzz_file)) == 0, "no file in: %s", cx.words);
 	}
 	cx_init(&cx, NULL);
-	if (conf_load(&cx, file, &conf) == RC_OK) {
+	if (conf_load(&cx, fuzz_file, &conf) == RC_OK) {
 		MUST(rc == RC_OK);
 		MUST(conf.listen && conf.data_folder[0] == '/' && conf.key_file[0] == '/' && conf.control_socket[0] == '/');
 		MUST(conf.threads >= 4 && conf.threads <= 512 && conf.in_flight >= 1 && conf.claim_batch <= 200);

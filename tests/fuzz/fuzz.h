@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -38,6 +39,24 @@ static inline char *fuzz_text(const uint8_t *data, size_t size)
 		memcpy(text, data, size);
 	text[size] = '\0';
 	return text;
+}
+
+/* ---- a file of the target's own, removed at its end ---- */
+
+static char fuzz_folder[64], fuzz_file[96];
+
+static inline void fuzz_file_remove(void)
+{
+	unlink(fuzz_file);
+	rmdir(fuzz_folder);
+}
+
+static inline void fuzz_file_make(const char *name)
+{
+	snprintf(fuzz_folder, sizeof fuzz_folder, "/tmp/mps-fuzz-XXXXXX");
+	MUST(mkdtemp(fuzz_folder) != NULL);
+	snprintf(fuzz_file, sizeof fuzz_file, "%s/%s", fuzz_folder, name);
+	atexit(fuzz_file_remove);
 }
 
 #endif

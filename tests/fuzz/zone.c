@@ -16,22 +16,11 @@
 #define STEPS 40
 #define FAR 4000000000000ll		/* seconds: farther than any date that can be written */
 
-static char folder[64], file[80];
-
-static void folder_remove(void)
-{
-	unlink(file);
-	rmdir(folder);
-}
-
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	(void)argc, (void)argv;
 	log_set(LOG_ERROR + 1);
-	snprintf(folder, sizeof folder, "/tmp/mps-fuzz-zone-XXXXXX");
-	MUST(mkdtemp(folder) != NULL);
-	snprintf(file, sizeof file, "%s/Zone", folder);
-	atexit(folder_remove);
+	fuzz_file_make("Zone");
 	return 0;
 }
 
@@ -95,10 +84,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	file_walk(end + 1, size - n - 1);
 	text = fuzz_text(data, n);
-	fd = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	fd = open(fuzz_file, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	MUST(fd >= 0 && write(fd, end + 1, size - n - 1) >= 0);
 	close(fd);
-	zone_folder(folder);		/* forgets what it has read */
+	zone_folder(fuzz_folder);		/* forgets what it has read */
 	time_check(text, NULL);
 	time_check(text, "earlier");
 	time_check(text, "later");

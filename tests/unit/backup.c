@@ -64,7 +64,7 @@ TEST(the_sealed_store_has_no_data_key)
 		size_t have = 0;
 		int folder = open(at("one"), O_RDONLY | O_DIRECTORY);
 		if (live) {
-			shell("cp %s %s", at("data/mypostshare.db"), at("copied"));
+			test_shell("cp %s %s", at("data/mypostshare.db"), at("copied"));
 			plain = fopen(at("copied"), "r");
 			have = fread(all, 1, sizeof all, plain);
 			fclose(plain);
@@ -89,13 +89,13 @@ TEST(without_the_master_key_it_is_worth_nothing)
 	make("one");
 	lose();
 	char id[VAULT_KEY_ID_MAX] = "";
-	shell("sed 's/.*\"masterKey\":\"\\([0-9a-f]*\\)\".*/\\1/' %s | tr -d '\\n' > %s", at("one/manifest.json"), at("id"));
+	test_shell("sed 's/.*\"masterKey\":\"\\([0-9a-f]*\\)\".*/\\1/' %s | tr -d '\\n' > %s", at("one/manifest.json"), at("id"));
 	FILE *f = fopen(at("id"), "r");
 	CHECK(f && fread(id, 1, 16, f) == 16 && fclose(f) == 0);
 	CHECK(rename(key_file, at("kept.key")) == 0);
 	refused("one", "master.key is missing");		/* and no new one is made */
 	CHECK(access(key_file, F_OK) != 0);
-	shell("umask 277; printf '%%064d\\n' 7 > %s", key_file);
+	test_shell("umask 277; printf '%%064d\\n' 7 > %s", key_file);
 	refused("one", id);
 	CHECK(unlink(key_file) == 0 && rename(at("kept.key"), key_file) == 0);
 	restore("one", NULL, NULL);
@@ -141,7 +141,7 @@ TEST(a_file_that_is_cut_off_missing_or_anothers_is_refused_by_its_name)
 	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
 		const char *word = strchr(files[i], '/') ? "med_1" : files[i];
 		for (int how = 0; how < 6; how++) {
-			shell("rm -rf %s && cp -a %s %s", at("bad"), at("one"), at("bad"));
+			test_shell("rm -rf %s && cp -a %s %s", at("bad"), at("one"), at("bad"));
 			char path[200];
 			struct stat st;
 			snprintf(path, sizeof path, "%s/%s", at("bad"), files[i]);
@@ -151,7 +151,7 @@ TEST(a_file_that_is_cut_off_missing_or_anothers_is_refused_by_its_name)
 			else if (how == 4)
 				CHECK(unlink(path) == 0);
 			else
-				shell("cp %s/%s %s", at("two"), files[i], path);
+				test_shell("cp %s/%s %s", at("two"), files[i], path);
 			refused("bad", i == 0 && how == 5 ? "" : word);
 		}
 	}
@@ -169,12 +169,12 @@ TEST(what_is_no_backup_is_refused)
 	CHECK(strstr(cx.words, "there is a store") != NULL && folder_has(AT_FDCWD, at("data/mypostshare.db")));
 	up();
 	lose();
-	shell("cp -a %s %s", at("one"), at("one.part"));
+	test_shell("cp -a %s %s", at("one"), at("one.part"));
 	refused("one.part", "not finished");
 	CHECK(mkdir(at("empty"), 0700) == 0);
 	refused("empty", "no manifest.json");
 	refused("nowhere", "nowhere");
-	shell("ln -s %s %s", at("one"), at("linked"));
+	test_shell("ln -s %s %s", at("one"), at("linked"));
 	refused("linked", "linked");
 }
 
@@ -256,7 +256,7 @@ TEST(tombstones_are_replayed_before_the_store_has_its_name)
 		snprintf(id, sizeof id, "%s", db_text_or(s, 0, ""));
 	}
 	lose();
-	shell("printf '# ended since\\napi_key %s\\nend_user eu_2\\n' > %s; printf 'api_key\\n' > %s", id, at("tombs"), at("bad"));
+	test_shell("printf '# ended since\\napi_key %s\\nend_user eu_2\\n' > %s; printf 'api_key\\n' > %s", id, at("tombs"), at("bad"));
 	struct backup_restored r;
 	CHECK_INT(try_restore("one", NULL, "bad", &r), RC_INVALID);
 	CHECK(strstr(cx.words, "line 1") != NULL && nothing_there());
@@ -337,7 +337,7 @@ TEST(what_a_killed_backup_left_goes)
 {
 	begin();
 	CHECK(mkdir(at("one.part"), 0700) == 0 && mkdir(at("one.part/media"), 0700) == 0 && mkdir(at("data/copy"), 0700) == 0);
-	shell("echo x > %s; echo x > %s; echo x > %s", at("one.part/store"), at("one.part/media/med_1"), at("data/copy/mypostshare.db"));
+	test_shell("echo x > %s; echo x > %s; echo x > %s", at("one.part/store"), at("one.part/media/med_1"), at("data/copy/mypostshare.db"));
 	make("one");
 	CHECK(mkdir(at("data/copy"), 0700) == 0);
 	down();

@@ -199,18 +199,6 @@ UNUSED static void refused(const char *name, const char *words)
 	CHECK(nothing_there());
 }
 
-UNUSED static void shell(const char *command, ...) __attribute__((format(printf, 1, 2)));
-static void shell(const char *command, ...)
-{
-	char text[2000];
-	va_list ap;
-
-	va_start(ap, command);
-	vsnprintf(text, sizeof text, command, ap);
-	va_end(ap);
-	CHECK_SAY(system(text) == 0, "%s", text);
-}
-
 UNUSED static bool holds(const char *folder, const char *text)
 {
 	char command[400];

@@ -64,18 +64,6 @@ static void fill(int from, int to)
 
 static char template[40], older[60];
 
-static void shell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static void shell(const char *fmt, ...)
-{
-	char command[600];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(command, sizeof command, fmt, ap);
-	va_end(ap);
-	CHECK_SAY(system(command) == 0, "%s", command);
-}
-
 /* Half of it in the main file, half in the WAL, as a crash leaves it. */
 static void make(void)
 {
@@ -88,10 +76,10 @@ static void make(void)
 	CHECK(db_write(&cx, store.db, more_rows, NULL) == RC_OK);
 	fill(0, POSTS / 2);
 	snprintf(older, sizeof older, "%.40s/older", template);
-	shell("mkdir %s && cp %s/* %s", older, folder, older);
+	test_shell("mkdir %s && cp %s/* %s", older, folder, older);
 	CHECK(db_scrub(&cx, store.db) == RC_OK);
 	fill(POSTS / 2, POSTS);
-	shell("mkdir %s/whole && cp %s/* %s/whole && rm %s/whole/lock", template, folder, template, template);
+	test_shell("mkdir %s/whole && cp %s/* %s/whole && rm %s/whole/lock", template, folder, template, template);
 }
 
 /* ---- damage ------------------------------------------------------------------------------------------ */
@@ -138,7 +126,7 @@ static void damage(int kind)
 		return;
 	}
 	if (kinds[kind].how == FOREIGN) {
-		shell("cp %s/mypostshare.db%s %s", older, kinds[kind].file, path);
+		test_shell("cp %s/mypostshare.db%s %s", older, kinds[kind].file, path);
 		return;
 	}
 	fd = open(path, O_RDWR | O_CLOEXEC);
@@ -288,7 +276,7 @@ static enum seen place(int kind)
 
 	snprintf(folder, sizeof folder, "%.40s/one", template);
 	snprintf(words, sizeof words, "%s/words", template);
-	shell("rm -rf %s && cp -r %s/whole %s", folder, template, folder);
+	test_shell("rm -rf %s && cp -r %s/whole %s", folder, template, folder);
 	damage(kind);
 	fflush(NULL);
 	pid = fork();
@@ -302,7 +290,7 @@ static enum seen place(int kind)
 	CHECK(waitpid(pid, &status, 0) == pid);
 	if (WIFEXITED(status) && WEXITSTATUS(status) < SEEN_COUNT)
 		return (enum seen)WEXITSTATUS(status);
-	shell("cat %s >&2", words);
+	test_shell("cat %s >&2", words);
 	return SEEN_WRONG;
 }
 
@@ -346,6 +334,6 @@ TEST(F5_five_hundred_damaged_places)
 				printf(" %d %s;", count[k][s], seen_words[s]);
 		putchar('\n');
 	}
-	shell("rm -rf %s", template);
+	test_shell("rm -rf %s", template);
 	snprintf(folder, sizeof folder, "%s", own);
 }

@@ -10,6 +10,7 @@
 
 #include <inttypes.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -52,6 +53,18 @@ __attribute__((noreturn)) static inline void test_fail(void)
 /* CHECK(condition); CHECK_SAY(condition, "words %s", for_the_reader); */
 #define CHECK(cond) do { if (!(cond)) TEST_SAY("%s", #cond); } while (0)
 #define CHECK_SAY(cond, ...) do { if (!(cond)) TEST_SAY(__VA_ARGS__); } while (0)
+
+/* A command that must succeed. */
+__attribute__((format(printf, 1, 2))) static inline void test_shell(const char *fmt, ...)
+{
+	char command[2000];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(command, sizeof command, fmt, ap);
+	va_end(ap);
+	CHECK_SAY(system(command) == 0, "%s", command);
+}
 
 /* What came, what should have come. */
 #define CHECK_INT(got, want) do { \
