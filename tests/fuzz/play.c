@@ -365,9 +365,7 @@ static bool is_text(const uint8_t *data, size_t size)
 	struct rec r;
 	bool bad = false;
 
-	if (size < FRAME_HEAD)
-		return false;
-	while (rec_next((const char *)data + FRAME_HEAD, size - FRAME_HEAD, &at, &r, &bad))
+	while (rec_next((const char *)data, size, &at, &r, &bad))
 		if (noise(r.key, r.key_len) || noise(r.value, r.value_len))
 			return false;
 	return !bad;

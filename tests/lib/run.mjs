@@ -141,7 +141,8 @@ rmSync(logs, { recursive: true, force: true });
 mkdirSync(logs, { recursive: true });
 const files = every().filter(wanted);
 if (!existsSync('tests/node_modules')) console.log('# tests/node_modules is missing, and some tests need it: make setup');
-// Unit programs by two; then the plays that wait more than they work, by two and the longest first, beside everything else.
+// Unit programs by two; then the plays that wait more than they work, by three and the longest first (by two where a
+// sanitizer makes them work), beside everything else.
 // What is idle runs by two in what time is left: fuzzing is a search, and ends when its seconds are over.
 const lane = async (list) => {
 	for (let file; (file = list.shift()); ) await one(file);
@@ -154,7 +155,8 @@ const fuzz = async () => {
 	await one(fuzzBuild);
 	await Promise.all([lane(idle), lane(idle)]);
 };
-await Promise.all([lane(files.filter((f) => !f.beside && !f.waits && !f.idle)), lane(waiting), lane(waiting), idle.length && fuzz()]);
+const lanes = Array.from({ length: build === 'build' ? 3 : 2 }, () => lane(waiting));
+await Promise.all([lane(files.filter((f) => !f.beside && !f.waits && !f.idle)), ...lanes, idle.length && fuzz()]);
 
 const slowest = took.sort(([a], [b]) => b - a).slice(0, 8).map(([ms, name]) => `${name} ${Math.round(ms / 1000)} s`);
 console.log(`# slowest: ${slowest.join(', ')}`);
